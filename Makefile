@@ -1,0 +1,57 @@
+# Every target does what it needs first: `make demo` and `make test` are enough on a
+# machine with Python 3.11 or 3.12 and make.
+
+# The first of these that runs is the one: `python3.12` may be a stub of a version manager.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do \
+  $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' \
+  2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+EXTRAS := build,export,test
+# The scenes, the dataset, the training run and the pictures of `make demo`.
+DEMO_DIR ?= demo
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: install demo test test-slow lint bench constraints clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { \
+	  echo "Python 3.11 or 3.12 is needed and none was found on PATH." \
+	       "Install one, or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; \
+	  exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	touch $@
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+test: lint
+	$(BIN)/python -m pytest -m 'not slow' -n 2
+
+test-slow: install
+	$(BIN)/python -m pytest -m slow
+
+demo: install
+	$(BIN)/python -m tests.demo --output_dir=$(DEMO_DIR)
+
+bench: install $(VENV)/.bench
+	$(BIN)/python -m pipeline.benchmark
+
+$(VENV)/.bench: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	touch $@
+
+# Re-resolves the pins for all extras together; run it when pyproject.toml changes.
+# torch stays at 2.13.0 until the benchmark has been run with a newer one.
+constraints: install
+	$(BIN)/python -m pip install --quiet uv
+	echo 'torch==2.13.0' | $(BIN)/uv pip compile pyproject.toml --all-extras --universal \
+	  --python-version 3.11 --constraint - --no-annotate --no-header --quiet \
+	  --output-file constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,1 @@
+"""The Artificial Lunar Rocky Landscape Dataset for TensorFlow Datasets."""

@@ -1,0 +1,1 @@
+"""Network, losses, metrics, training loop, checkpoints, prediction."""

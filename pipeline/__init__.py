@@ -1,0 +1,1 @@
+"""Input pipeline: decode, one fused transform, batching, caching, sharding."""
