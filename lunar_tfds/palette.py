@@ -4,9 +4,71 @@ Source: the dataset's author (Kaggle, DOI 10.34740/kaggle/dsv/489236) and real f
 red is sky, green small rock, blue large rock, black everything else.
 """
 
+import numpy as np
+
 CLASS_NAMES = ("ground", "sky", "small_rock", "large_rock")
 NUM_CLASSES = len(CLASS_NAMES)
 GROUND, SKY, SMALL_ROCK, LARGE_ROCK = range(NUM_CLASSES)
 
 # RGB, 0..255, exactly as in the author's `clean` files; the index is the class id.
 CLASS_COLORS = ((0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255))
+
+# Intensity of 255 from which a rock counts in a `ground` file, where colours go darker
+# with distance. The author suggests 50 to 200 and used 100 for small rocks.
+ROCK_THRESHOLD = 100
+# Sky does not fade: it is 225 or 226 in every `ground` file looked at, never 255.
+SKY_RED = (225, 226)
+# Half of that: the edge of the sky in a copy whose edges were blended by resampling.
+SKY_THRESHOLD = 113
+
+
+def class_ids(rgb, rock_threshold=ROCK_THRESHOLD):
+    """Returns the class of each pixel of a label image.
+
+    Large rock wins where green and blue overlap: a small rock lies inside a large one.
+
+    Args:
+        rgb: uint8 [height, width, 3], a `ground`, `clean` or photo label image.
+        rock_threshold: intensity from which green and blue count, 1 to 255.
+
+    Returns:
+        uint8 [height, width], ids in [0, NUM_CLASSES).
+    """
+    ids = (rgb[..., 0] >= SKY_THRESHOLD).view(np.uint8)
+    np.maximum(ids, (rgb[..., 1] >= rock_threshold).view(np.uint8) << 1, out=ids)
+    np.maximum(ids, (rgb[..., 2] >= rock_threshold).view(np.uint8) * 3, out=ids)
+    return ids
+
+
+def colorize(ids):
+    """Returns the colours of class ids, as in the author's `clean` files.
+
+    Args:
+        ids: integer [...], in [0, NUM_CLASSES).
+
+    Returns:
+        uint8 [..., 3], RGB.
+    """
+    return np.asarray(CLASS_COLORS, np.uint8)[ids]
+
+
+def off_palette(rgb, kind):
+    """Returns which pixels have a colour that a label image of this kind never has.
+
+    Args:
+        rgb: uint8 [height, width, 3].
+        kind: 'ground' (sky of 225 or 226, rocks of any intensity, small over large)
+            or 'clean' (pure primaries), which photo masks follow too.
+
+    Returns:
+        bool [height, width].
+    """
+    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
+    if kind == "ground":
+        rock = (green | blue) != 0
+        is_sky = (red == SKY_RED[0]) | (red == SKY_RED[1])
+        return (red != 0) & (rock | ~is_sky)
+    lit = (red != 0).view(np.uint8) + (green != 0).view(np.uint8)
+    lit += (blue != 0).view(np.uint8)
+    pure = (red == 255) | (green == 255) | (blue == 255)
+    return (lit > 1) | ((lit == 1) & ~pure)

@@ -1,0 +1,1 @@
+"""The `lunar_rocks` dataset: source files to examples and splits."""

@@ -1,0 +1,83 @@
+"""The dataset's text files: large-rock boxes and the author's lists of defects."""
+
+import csv
+import io
+import re
+
+from lunar_tfds.lunar_rocks.layout import FRAME_HEIGHT, FRAME_WIDTH
+
+BOXES_FILE = "bounding_boxes.csv"
+BOXES_HEADER = ["Frame", "TopLeftCornerX", "TopLeftCornerY", "Length", "Height"]
+# Each is the stem of `NAME_IDs.txt`, in newer versions of the dataset only.
+DEFECTS = ("mismatch", "cam_anomaly", "shadow", "ground_facing", "top200_largerocks")
+
+
+def read_boxes(data):
+    """Returns the large-rock boxes of each frame.
+
+    The file follows MATLAB: pixel centres are whole numbers from 1, so a box that
+    begins with the first column has X = 0.5, and its first 0-based column is X - 0.5.
+
+    Args:
+        data: bytes of bounding_boxes.csv.
+
+    Returns:
+        dict of frame id ('0001') to a list of (top, left, bottom, right) in px, the
+        first row and column inside and the first ones outside, clipped to the frame.
+
+    Raises:
+        ValueError: another header, or a row that is no box in a frame.
+    """
+    rows = csv.reader(io.StringIO(data.decode("utf-8-sig", "replace"), newline=""))
+    try:
+        header = [cell.strip() for cell in next(rows, [])]
+        if header != BOXES_HEADER:
+            raise ValueError(f"header {header}, expected {BOXES_HEADER}")
+        boxes = {}
+        for row in rows:
+            if row:
+                frame_id, box = _box(row, rows.line_num)
+                boxes.setdefault(frame_id, []).append(box)
+    except csv.Error as error:
+        raise ValueError(f"line {rows.line_num}: {error}") from error
+    return boxes
+
+
+def _box(row, line):
+    try:
+        frame = int(row[0])
+        left, top, width, height = (float(cell) for cell in row[1:])
+    except ValueError as error:
+        raise ValueError(f"line {line}: {row} is not a frame and four numbers") from (
+            error
+        )
+    left, top = left - 0.5, top - 0.5
+    right, bottom = min(left + width, FRAME_WIDTH), min(top + height, FRAME_HEIGHT)
+    left, top = max(left, 0.0), max(top, 0.0)
+    if not (left < right and top < bottom and frame >= 0):
+        raise ValueError(
+            f"line {line}: {row} is no box in a frame of {FRAME_WIDTH}x{FRAME_HEIGHT}"
+        )
+    return str(frame).zfill(4), (top, left, bottom, right)
+
+
+def read_defect_list(data):
+    """Returns the set of frame ids ('0001') in a list of one id a line.
+
+    Only the digits of a line count: '42', '0042' and 'render0042.png' are one frame.
+
+    Args:
+        data: bytes of a `*_IDs.txt` file.
+
+    Raises:
+        ValueError: a line without a number, or with several.
+    """
+    ids = set()
+    text = data.decode("utf-8-sig", "replace")
+    for number, line in enumerate(text.splitlines(), start=1):
+        digits = re.findall(r"\d+", line)
+        if len(digits) == 1 and len(digits[0]) <= 9:
+            ids.add(str(int(digits[0])).zfill(4))
+        elif line.strip():
+            raise ValueError(f"line {number}: {line[:60]!r} is not one frame id")
+    return ids

@@ -1,0 +1,30 @@
+"""Fixtures shared by all tests."""
+
+import pytest
+
+from tests import tiny_frames
+
+# 18 train, 3 validation and 3 test frames by the frozen hash, and 2 photos.
+NUM_FRAMES = 24
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory):
+    """Returns a folder in the Kaggle layout: 24 drawn frames and 2 photos."""
+    folder = tmp_path_factory.mktemp("kaggle")
+    return tiny_frames.write_kaggle_folder(folder, num_frames=NUM_FRAMES)
+
+
+@pytest.fixture(scope="session")
+def tiny_data_dir(tiny_folder, tmp_path_factory):
+    """Returns a TFDS data_dir, pathlib.Path, with `lunar_rocks` built from it."""
+    import tensorflow_datasets as tfds
+
+    import lunar_tfds
+
+    tfds.disable_progress_bar()
+    data_dir = tmp_path_factory.mktemp("tfds")
+    lunar_tfds.LunarRocks(data_dir=data_dir).download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=tiny_folder)
+    )
+    return data_dir
