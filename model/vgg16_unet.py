@@ -1,0 +1,290 @@
+"""VGG16-UNet: a VGG16 encoder, a transposed-convolution decoder, float32 logits.
+
+Written with stock Keras layers only, so that a saved file loads anywhere Keras does
+(TensorFlow or JAX) without custom objects, and this module imports no TensorFlow.
+"""
+
+import os
+
+import keras
+
+# Convolutions in each block of VGG16 (Simonyan and Zisserman 2015, configuration D)
+# and their filters. Layers keep Keras's names: block3_conv2, block3_pool.
+ENCODER_BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
+
+# Sizes must divide by this: four pools of 2 up to block5_conv3.
+SIZE_MULTIPLE = 16
+
+# Mean of ImageNet's pixels as keras.applications.vgg16.preprocess_input subtracts
+# it, in 0..255, order blue, green, red.
+IMAGENET_BGR_MEAN = (103.939, 116.779, 123.68)
+
+# Slope below zero, as in Darknet; He initialisation assumes it is small.
+LEAKY_RELU_SLOPE = 0.1
+
+# Share of the old value kept by BatchNorm's moving averages at each step. 0.9 and not
+# Keras's 0.99: the averages forget their initial 0 and 1 after some 30 steps in place
+# of 300, so that validation in a short run scores what was learned. Even the coarsest
+# decoder level averages 4,096 positions an image at 512 px, so 10 steps are enough.
+BATCH_NORM_MOMENTUM = 0.9
+
+IMAGENET_WEIGHTS_URL = (
+    "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
+    "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+)
+IMAGENET_WEIGHTS_MD5 = "6d6bbae143d832006294945121d1f1fc"
+
+
+def build_vgg16_unet(
+    num_classes=4,
+    image_size=512,
+    encoder_weights="imagenet",
+    frozen_blocks=4,
+    decoder_filters=(256, 128, 64, 32),
+    synchronized_batch_norm=False,
+    name="vgg16_unet",
+):
+    """Returns the network: image in, one float32 logit per class and pixel out.
+
+    One flat graph: `preprocess` (see `_preprocess`), VGG16 up to block5_conv3, four
+    decoder levels (transposed convolution 2x2 of stride 2, concatenation with the
+    encoder's output of the same size, 3x3 convolution, BatchNormalization,
+    LeakyReLU), and a 1x1 convolution. The decoder's convolutions have no bias: the
+    normalization that follows would remove it. Under a mixed precision policy
+    (`keras.config.set_dtype_policy`) the first and the last layer stay in float32.
+
+    Args:
+        num_classes: classes, 2 or more.
+        image_size: pixels; an int for square images, a pair (height, width), or None
+            for a size fixed by each call. Multiples of 16.
+        encoder_weights: 'imagenet' downloads Keras's VGG16 once to ~/.keras/models;
+            a path loads such a file (.h5 or .weights.h5); None starts at random.
+        frozen_blocks: the first N of the encoder's five blocks are not trained.
+        decoder_filters: widths of the four decoder levels, coarsest first.
+        synchronized_batch_norm: see `synchronize_batch_norm`.
+        name: of the model.
+
+    Returns:
+        keras.Model from float32 [batch, height, width, 3], RGB in [0, 1], to float32
+        [batch, height, width, num_classes].
+
+    Raises:
+        ValueError: an argument breaks a rule above, or the weights cannot be had.
+    """
+    _check_arguments(num_classes, encoder_weights, frozen_blocks, decoder_filters)
+    height, width = _height_and_width(image_size)
+    image = keras.Input((height, width, 3), dtype="float32", name="image")
+    features, skips = _encoder(_preprocess()(image))
+    for level, filters in zip((4, 3, 2, 1), decoder_filters, strict=True):
+        features = _decoder_level(features, skips[level - 1], filters, level)
+    logits = keras.layers.Conv2D(num_classes, 1, dtype="float32", name="logits")(
+        features
+    )
+    model = keras.Model(image, logits, name=name)
+    if encoder_weights is not None:
+        _load_encoder_weights(model, encoder_weights)
+    freeze_encoder(model, frozen_blocks)
+    if synchronized_batch_norm:
+        synchronize_batch_norm(model)
+    return model
+
+
+def freeze_encoder(model, frozen_blocks):
+    """Freezes the encoder's first `frozen_blocks` blocks, and trains the others.
+
+    Call it before the training step is compiled: a traced step keeps the variables it
+    was traced with.
+
+    Args:
+        model: what `build_vgg16_unet` or `keras.models.load_model` returned.
+        frozen_blocks: int in [0, 5].
+    """
+    for block, (convolutions, _) in enumerate(ENCODER_BLOCKS, start=1):
+        for index in range(1, convolutions + 1):
+            layer = model.get_layer(f"block{block}_conv{index}")
+            layer.trainable = block > frozen_blocks
+
+
+def synchronize_batch_norm(model):
+    """Makes BatchNorm average over all replicas' images, in training only.
+
+    Without it each replica normalizes by its own share of the batch and the saved
+    moving averages differ from those that were scored. The switch is not part of the
+    saved file: a file that holds `synchronized=True` loads under TensorFlow alone.
+    After loading, call this again to train on several replicas.
+
+    Args:
+        model: a model with keras.layers.BatchNormalization layers.
+
+    Raises:
+        ValueError: the Keras backend is not TensorFlow.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "synchronized_batch_norm needs the TensorFlow backend: got "
+            f"{keras.backend.backend()}. Leave it off, or set KERAS_BACKEND=tensorflow."
+        )
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
+            layer.get_config = _without_synchronization(layer.get_config)
+
+
+def nearest_size(pixels):
+    """Returns the multiple of 16 nearest to `pixels`, at least 16."""
+    return max(SIZE_MULTIPLE, round(pixels / SIZE_MULTIPLE) * SIZE_MULTIPLE)
+
+
+def _without_synchronization(get_config):
+    """Returns a `get_config` that says synchronized=False."""
+    return lambda: {**get_config(), "synchronized": False}
+
+
+def _check_arguments(num_classes, encoder_weights, frozen_blocks, decoder_filters):
+    """Raises ValueError, naming rule and remedy, unless the arguments agree."""
+    if num_classes < 2:
+        raise ValueError(
+            f"num_classes must be 2 or more: got {num_classes}. The background is a "
+            "class of its own."
+        )
+    if frozen_blocks not in range(len(ENCODER_BLOCKS) + 1):
+        raise ValueError(
+            f"frozen_blocks must be 0 to {len(ENCODER_BLOCKS)}: got {frozen_blocks}."
+        )
+    if encoder_weights is None and frozen_blocks:
+        raise ValueError(
+            "frozen_blocks must be 0 when encoder_weights is None: got "
+            f"{frozen_blocks}, which would freeze random filters. Pass "
+            "encoder_weights='imagenet' or frozen_blocks=0."
+        )
+    if len(decoder_filters) != len(ENCODER_BLOCKS) - 1 or min(decoder_filters) < 1:
+        raise ValueError(
+            "decoder_filters must be four positive widths, coarsest level first: got "
+            f"{tuple(decoder_filters)}. The default is (256, 128, 64, 32)."
+        )
+
+
+def _height_and_width(image_size):
+    """Returns (height, width) of an int, a pair or None; checks the multiple of 16."""
+    if image_size is None:
+        return None, None
+    sizes = (image_size,) * 2 if isinstance(image_size, int) else tuple(image_size)
+    if len(sizes) != 2:
+        raise ValueError(
+            f"image_size must be an int, (height, width) or None: got {image_size}."
+        )
+    for pixels in sizes:
+        if pixels is not None and (pixels < 1 or pixels % SIZE_MULTIPLE):
+            raise ValueError(
+                f"image_size must be a multiple of {SIZE_MULTIPLE}: got {pixels}. The "
+                f"nearest is {nearest_size(pixels)}."
+            )
+    return sizes
+
+
+def _preprocess():
+    """Returns the layer that equals keras.applications.vgg16.preprocess_input.
+
+    From RGB in [0, 1] to BGR in 0..255 with ImageNet's mean subtracted, as a 1x1
+    convolution: exact in float32 (bfloat16 would be off by 0.68 grey levels), one
+    node in ONNX, and no custom layer to load.
+    """
+    return keras.layers.Conv2D(
+        3,
+        1,
+        trainable=False,
+        dtype="float32",
+        kernel_initializer=keras.initializers.Constant(
+            [[[[0.0, 0.0, 255.0], [0.0, 255.0, 0.0], [255.0, 0.0, 0.0]]]]
+        ),
+        bias_initializer=keras.initializers.Constant(
+            [-mean for mean in IMAGENET_BGR_MEAN]
+        ),
+        name="preprocess",
+    )
+
+
+def _encoder(features):
+    """Returns block5_conv3's output and those of blocks 1 to 4 before their pools."""
+    skips = []
+    for block, (convolutions, filters) in enumerate(ENCODER_BLOCKS, start=1):
+        for index in range(1, convolutions + 1):
+            features = keras.layers.Conv2D(
+                filters,
+                3,
+                padding="same",
+                activation="relu",
+                kernel_initializer="he_normal",
+                name=f"block{block}_conv{index}",
+            )(features)
+        if block < len(ENCODER_BLOCKS):
+            skips.append(features)
+            features = keras.layers.MaxPooling2D(2, name=f"block{block}_pool")(features)
+    return features, skips
+
+
+def _decoder_level(features, skip, filters, level):
+    """Returns features at `skip`'s size; `level` 4 is the coarsest, 1 the finest."""
+    prefix = f"decoder{level}"
+    features = keras.layers.Conv2DTranspose(
+        filters,
+        2,
+        strides=2,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=f"{prefix}_upsample",
+    )(features)
+    features = keras.layers.Concatenate(name=f"{prefix}_concatenate")([features, skip])
+    features = keras.layers.Conv2D(
+        filters,
+        3,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=f"{prefix}_conv",
+    )(features)
+    features = keras.layers.BatchNormalization(
+        momentum=BATCH_NORM_MOMENTUM, name=f"{prefix}_norm"
+    )(features)
+    return keras.layers.LeakyReLU(
+        negative_slope=LEAKY_RELU_SLOPE, name=f"{prefix}_activation"
+    )(features)
+
+
+def imagenet_weights_file():
+    """Returns the path of Keras's VGG16 ImageNet weights, downloaded at first use."""
+    return keras.utils.get_file(
+        IMAGENET_WEIGHTS_URL.rsplit("/", 1)[1],
+        IMAGENET_WEIGHTS_URL,
+        cache_subdir="models",
+        file_hash=IMAGENET_WEIGHTS_MD5,
+    )
+
+
+def _load_encoder_weights(model, encoder_weights):
+    """Copies VGG16 weights from 'imagenet' or a file into `model`."""
+    path = os.fspath(encoder_weights)
+    if path == "imagenet":
+        try:
+            path = imagenet_weights_file()
+        except Exception as error:  # get_file raises bare Exception when offline.
+            raise ValueError(
+                "encoder_weights='imagenet' needs a download that failed "
+                f"({error}). Fetch {IMAGENET_WEIGHTS_URL} on a machine with a network "
+                "and pass the file's path as encoder_weights."
+            ) from error
+    if not os.path.isfile(path):
+        raise ValueError(
+            f"encoder_weights must be 'imagenet', None or a file: {path} is not there."
+        )
+    try:
+        vgg16 = keras.applications.VGG16(include_top=False, weights=path)
+    except Exception as error:  # h5py and Keras raise many kinds for a bad file.
+        raise ValueError(
+            f"encoder_weights holds no readable VGG16 without top: {path} ({error}). "
+            f"Pass the file of {IMAGENET_WEIGHTS_URL}, or one written by "
+            "keras.applications.VGG16(include_top=False).save_weights()."
+        ) from error
+    for layer in vgg16.layers:
+        if layer.weights:
+            model.get_layer(layer.name).set_weights(layer.get_weights())
