@@ -1,0 +1,196 @@
+"""Which examples a split holds, and where each lies in the dataset's files.
+
+An example is named by its number. Its record is read by file and byte offset, so any
+order, subset or starting point costs what the records read cost and nothing is
+buffered to shuffle.
+"""
+
+import concurrent.futures
+import dataclasses
+import functools
+import struct
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from pipeline import protocols
+
+# A TFRecord: uint64 length, uint32 checksum of it, the bytes, uint32 checksum.
+_HEADER = struct.Struct("<QI")
+_FOOTER_BYTES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """The chosen examples of a dataset, in a fixed order.
+
+    Attributes:
+        features: the dataset's `tfds.features.FeaturesDict`.
+        filenames: paths of the record files.
+        files: int64 [n], each example's index into `filenames`.
+        offsets: int64 [n], each record's first byte in its file.
+        crop: (top, left, height, width) that a protocol cuts out, or None.
+        varied_sizes: whether the images may differ in size.
+    """
+
+    features: object
+    filenames: tuple
+    files: np.ndarray
+    offsets: np.ndarray
+    crop: tuple | None
+    varied_sizes: bool
+
+    def __len__(self):
+        return len(self.offsets)
+
+    def read(self, number):
+        """Returns the serialized record of an example: string scalar, in a graph."""
+        file = tf.constant(self.files)[number]
+        offset = tf.constant(self.offsets)[number]
+        records = tf.raw_ops.TFRecordDatasetV2(
+            filenames=tf.constant(self.filenames)[file][None],
+            compression_type="",
+            buffer_size=0,  # One read of the whole record; nothing read ahead.
+            byte_offsets=offset[None],
+        )
+        records = tf.data.experimental.from_variant(
+            records, tf.TensorSpec([], tf.string)
+        )
+        return records.take(1).get_single_element()
+
+
+def find(builder, split, *, exclude_defects=(), protocol=None):
+    """Returns the `Examples` of a split, filtered without decoding any image.
+
+    Args:
+        builder: a built `tfds.core.DatasetBuilder` of `lunar_rocks`.
+        split: a TFDS split such as 'train' or 'train+validation'; with a protocol,
+            one of the protocol's own.
+        exclude_defects: names of defect lists; frames on any of them are left out.
+        protocol: None, or a name in `protocols.PROTOCOLS`.
+
+    Raises:
+        ValueError: nothing is left, a defect list was not in the source, or the
+            dataset lacks frames that the protocol needs.
+    """
+    chosen = None
+    _check_defects(builder, exclude_defects)
+    if protocol is not None:
+        wanted = protocols.frame_ids(protocol, split)
+        name, split = split, "train+validation+test"
+    examples = _all_examples(builder, resolve_split(builder, split))
+    if protocol is not None or exclude_defects:
+        frame_ids, defective = _labels(examples, tuple(exclude_defects))
+        chosen = ~defective
+    if protocol is not None:
+        protocols.check_complete(protocol, frame_ids)
+        chosen &= np.isin(frame_ids, list(wanted))
+        split = f"{protocol}/{name}"
+    if chosen is not None:
+        examples = dataclasses.replace(
+            examples,
+            files=examples.files[chosen],
+            offsets=examples.offsets[chosen],
+            crop=protocols.PROTOCOLS[protocol].crop if protocol else None,
+        )
+    if not len(examples):
+        raise ValueError(
+            f"Split {split!r} holds no example once frames of {list(exclude_defects)} "
+            "are left out. Name fewer defect lists."
+        )
+    return examples
+
+
+def resolve_split(builder, split):
+    """Returns a split without the parts that the built dataset lacks.
+
+    Args:
+        builder: a built `tfds.core.DatasetBuilder`.
+        split: str such as 'train+validation+test' or 'train[:10%]'.
+
+    Raises:
+        ValueError: no part is left.
+    """
+    parts = [part.strip() for part in split.split("+")]
+    present = [part for part in parts if part.split("[")[0] in builder.info.splits]
+    if not present:
+        raise ValueError(
+            f"The dataset in {builder.data_dir} has no split {split!r}, only "
+            f"{sorted(builder.info.splits)}. Use one of them, or build the dataset "
+            "from the folder that holds the missing frames."
+        )
+    missing = sorted(set(parts) - set(present))
+    if missing:
+        logging.warning("The dataset has no split %s: left out.", ", ".join(missing))
+    return "+".join(present)
+
+
+def _check_defects(builder, exclude_defects):
+    known = sorted(builder.info.features["defects"])
+    present = (builder.info.metadata or {}).get("defect_lists_present", ())
+    for name in exclude_defects:
+        if name not in known:
+            raise ValueError(f"Unknown defect list {name!r}. Use one of {known}.")
+        if name not in present:
+            raise ValueError(
+                f"The source of {builder.data_dir} had no {name}_IDs.txt, so no frame "
+                f"is known to be on that list; present: {list(present)}. Build from a "
+                "newer download that has it, or do not exclude it."
+            )
+
+
+def _all_examples(builder, split):
+    if builder.info.file_format.value != "tfrecord":
+        raise ValueError(
+            "The pipeline reads tfrecord files: the dataset was built as "
+            f"{builder.info.file_format.value}. Build it without --file_format."
+        )
+    instructions = builder.info.splits[split].file_instructions
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        offsets = list(pool.map(_record_offsets, [i.filename for i in instructions]))
+    offsets = [
+        of_file[i.skip : i.skip + i.take]
+        for of_file, i in zip(offsets, instructions, strict=True)
+    ]
+    return Examples(
+        features=builder.info.features,
+        filenames=tuple(i.filename for i in instructions),
+        files=np.repeat(np.arange(len(offsets)), [len(o) for o in offsets]),
+        offsets=np.concatenate(offsets),
+        crop=None,
+        varied_sizes="real" in split,
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _record_offsets(filename):
+    """Returns the first byte of each record: int64 [records in the file]."""
+    offsets, position = [], 0
+    with tf.io.gfile.GFile(filename, "rb") as file:
+        size = file.size()
+        while position < size:
+            file.seek(position)
+            length, _ = _HEADER.unpack(file.read(_HEADER.size))
+            offsets.append(position)
+            position += _HEADER.size + length + _FOOTER_BYTES
+    if position != size:
+        raise ValueError(f"{filename} ends inside a record. Build the dataset again.")
+    return np.array(offsets, np.int64)
+
+
+def _labels(examples, defects):
+    """Returns (frame numbers int64 [n], bool [n] whether any defect is set)."""
+    spec = {"frame_id": tf.io.FixedLenFeature([], tf.string)}
+    spec |= {f"defects/{d}": tf.io.FixedLenFeature([], tf.int64) for d in defects}
+
+    def parse(number):
+        parsed = tf.io.parse_single_example(examples.read(number), spec)
+        flags = [parsed[f"defects/{d}"] != 0 for d in defects]
+        return parsed["frame_id"], tf.reduce_any(tf.stack([False, *flags]))
+
+    dataset = tf.data.Dataset.range(len(examples))
+    dataset = dataset.map(parse, num_parallel_calls=tf.data.AUTOTUNE).batch(1024)
+    batches = list(dataset.as_numpy_iterator())
+    frame_ids = [int(i) if i.isdigit() else -1 for b in batches for i in b[0]]
+    return np.array(frame_ids), np.concatenate([flags for _, flags in batches])

@@ -1,0 +1,119 @@
+"""The evaluation resize: half-pixel bilinear, averaged first where it shrinks a lot."""
+
+import tensorflow as tf
+
+from pipeline import augmentation, warp
+
+
+def output_size(size):
+    """Returns (height, width) of `size`, an int or such a pair.
+
+    Raises:
+        ValueError: it is neither, or not positive.
+    """
+    pair = (size, size) if isinstance(size, int) else tuple(size)
+    if len(pair) != 2 or min(pair) < 1:
+        raise ValueError(
+            f"An image size is a positive int or (height, width): got {size!r}."
+        )
+    return pair
+
+
+def pool_factors(source_size, size):
+    """Returns how many source (rows, columns) are averaged into one before a resize.
+
+    Two bilinear taps see every source pixel only while an axis shrinks by less than
+    2, as 720x480 to 512 does. Where it shrinks more, blocks of the whole part of the
+    ratio are averaged first, which leaves a ratio in [1, 2).
+
+    Args:
+        source_size: (height, width), px.
+        size: (height, width) of the output, px.
+    """
+    return tuple(
+        max(1, length // target)
+        if isinstance(length, int)
+        else tf.maximum(1, length // target)
+        for length, target in zip(source_size, size, strict=True)
+    )
+
+
+def pool(image, factors):
+    """Returns the block averages of an image.
+
+    The last block of an axis that is no multiple of its factor is filled up with its
+    own mirror image.
+
+    Args:
+        image: uint8 or float [height, width, channels].
+        factors: (rows, columns) in one block.
+
+    Returns:
+        The image's dtype (uint8 is rounded), [ceil(height / rows),
+        ceil(width / columns), channels].
+    """
+    if all(isinstance(f, int) and f == 1 for f in factors):
+        return image
+    height, width, channels = shape_of(image)
+    rows, columns = -(-height // factors[0]), -(-width // factors[1])
+    missing = rows * factors[0] - height, columns * factors[1] - width
+    padded = tf.pad(image, [[0, missing[0]], [0, missing[1]], [0, 0]], "SYMMETRIC")
+    blocks = tf.reshape(padded, [rows, factors[0], columns, factors[1], channels])
+    if not image.dtype.is_integer:
+        return tf.reduce_mean(blocks, axis=(1, 3))
+    total = tf.reduce_sum(tf.cast(blocks, tf.int32), axis=(1, 3))
+    count = factors[0] * factors[1]
+    return tf.cast((total + count // 2) // count, image.dtype)
+
+
+def shape_of(tensor):
+    """Returns the shape of a tensor, as ints where they are known."""
+    if tensor.shape.is_fully_defined():
+        return tuple(tensor.shape)
+    return tuple(tf.unstack(tf.shape(tensor)))
+
+
+def resize_image(image, size):
+    """Returns an image resized as evaluation resizes it.
+
+    Bilinear with half-pixel centres, edges repeated: what `tf.image.resize` calls
+    `bilinear` without `antialias`, to within 0.01 grey levels, while no axis shrinks
+    to half or less. There, `pool` averages first (see `pool_factors`).
+
+    Args:
+        image: [height, width, 3]; uint8 in 0..255 or floating point in [0, 1].
+        size: int or (height, width), px.
+
+    Returns:
+        float32 [height, width, 3] in [0, 1].
+
+    Raises:
+        ValueError: the image is not of that shape or dtype, or the size is no size.
+    """
+    image = tf.convert_to_tensor(image)
+    size = output_size(size)
+    if image.shape.rank != 3:
+        raise ValueError(
+            f"An image has the shape [height, width, 3]: got {image.shape}. "
+            "Resize one image at a time."
+        )
+    if image.dtype != tf.uint8 and not image.dtype.is_floating:
+        raise ValueError(
+            f"An image is uint8 in 0..255 or float in [0, 1]: got {image.dtype.name}. "
+            "Divide by its largest value."
+        )
+    source_size = shape_of(image)[:2]
+    factors = pool_factors(source_size, size)
+    pixels = pool(image, factors)
+    column, _, _, row = warp.source_coordinates(
+        augmentation.draw(None, 0, 0, 1), source_size, size
+    )
+    top, bottom, weight_y = warp.neighbours(row[0], shape_of(pixels)[0], factors[0])
+    left, right, weight_x = warp.neighbours(column[0], shape_of(pixels)[1], factors[1])
+    pixels = tf.cast(pixels, tf.float32)
+    if image.dtype == tf.uint8:
+        pixels /= 255.0
+    upper, lower = tf.gather(pixels, top), tf.gather(pixels, bottom)
+    rows = upper + (lower - upper) * weight_y[:, None, None]
+    before, after = tf.gather(rows, left, axis=1), tf.gather(rows, right, axis=1)
+    return before + (after - before) * weight_x[:, None]
