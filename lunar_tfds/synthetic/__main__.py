@@ -1,0 +1,37 @@
+"""python -m lunar_tfds.synthetic --output_dir=DIR --num_scenes=N: draws scenes."""
+
+import sys
+
+from absl import app, flags
+
+from lunar_tfds.synthetic import writer
+
+_OUTPUT_DIR = flags.DEFINE_string(
+    "output_dir", None, "Folder for images/ and bounding_boxes.csv.", required=True
+)
+_NUM_SCENES = flags.DEFINE_integer("num_scenes", 200, "How many.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "Of the scenes.", lower_bound=0)
+_PROCESSES = flags.DEFINE_integer(
+    "processes", None, "How many at a time; one a core by default.", lower_bound=1
+)
+
+
+def main(argv):
+    """Runs the command line."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+    try:
+        new = writer.write_scenes(
+            _OUTPUT_DIR.value, _NUM_SCENES.value, _SEED.value, _PROCESSES.value
+        )
+    except ValueError as error:
+        sys.exit(str(error))
+    print(
+        f"{new} scenes drawn, {_NUM_SCENES.value - new} already there: "
+        f"{_OUTPUT_DIR.value}\n"
+        f"Next: tfds build lunar_rocks --manual_dir={_OUTPUT_DIR.value}"
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)

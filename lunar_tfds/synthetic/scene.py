@@ -1,0 +1,201 @@
+"""One scene: what it is made of, what the camera sees, and its labels."""
+
+import dataclasses
+
+import numpy as np
+
+from lunar_tfds.synthetic import labels, noise, raycast, rocks, shading, terrain
+from lunar_tfds.synthetic.camera import Camera
+
+HEIGHT, WIDTH = 480, 720  # Of the dataset's frames, px.
+# Positions in every run of PERIOD scenes: by these, any 40 in a row hold four scenes
+# without sky and four with a boulder over BOULDER_SHARE of the frame.
+PERIOD = 20
+NO_SKY = (3, 13)
+GROUND_FACING = (13,)
+BOULDER = (7, 16)
+BARE = (10,)
+BOULDER_SHARE = 0.15
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """What each pixel shows, from the same ray that colours and labels it.
+
+    Attributes:
+        depth: float32 [pixels], along the view axis, m; infinity in the sky.
+        rock: int32 [pixels], index of the rock seen, or -1.
+        large_behind: bool [pixels]: a small rock is seen whose large host the ray also
+            passes through.
+    """
+
+    depth: np.ndarray
+    rock: np.ndarray
+    large_behind: np.ndarray
+
+
+def render_scene(seed, index, *, height=HEIGHT, width=WIDTH):
+    """Returns one scene, a function of its arguments alone.
+
+    Args:
+        seed: of the collection of scenes.
+        index: of the scene in it, from 1.
+        height: px.
+        width: px.
+
+    Returns:
+        (render, ground, clean, boxes): uint8 [height, width, 3] each, in the
+        conventions of the Kaggle dataset's folders of these names, and the list of
+        (x, y, length, height) of the large rocks, for `bounding_boxes.csv`.
+    """
+    rng = np.random.default_rng([seed, index])
+    camera, land, light = _draw_place(rng, index, height, width)
+    stones = _draw_rocks(rng, index, camera, land)
+    rays = camera.rays()
+    soil = land.hit(camera, rays)
+    wobble = _wobble(rng, height, width)
+    view = trace(camera, soil, stones, wobble)
+    render = shading.shade(rng, camera, land, stones, view, light)
+    ground = ground_mask(camera, stones, view)
+    return render, ground, labels.draw_clean(ground), labels.find_boxes(ground)
+
+
+def trace(camera, soil, stones, wobble=None):
+    """Returns the View of rocks over ground.
+
+    Args:
+        camera: Camera.
+        soil: float32 [pixels], depth at which each ray meets the ground, m.
+        stones: Rocks.
+        wobble: float32 [pixels] or None, see `raycast.cast`.
+    """
+    hits = raycast.cast(camera, stones, soil, wobble)
+    embedded = np.zeros(len(soil), bool)
+    hosts = np.where(hits.rock >= 0, stones.hosts[hits.rock], -1)
+    pixels = np.nonzero(hosts >= 0)[0]
+    if len(pixels):
+        embedded[pixels] = raycast.passes(camera, stones, pixels, hosts[pixels])
+    return View(np.minimum(soil, hits.depth), hits.rock, embedded)
+
+
+def ground_mask(camera, stones, view):
+    """Returns uint8 [height, width, 3], the `ground` mask of a View."""
+    shape = (camera.height, camera.width)
+    kind = np.full(len(view.rock), rocks.PEBBLE, np.int8)
+    on_rock = view.rock >= 0
+    kind[on_rock] = stones.kinds[view.rock[on_rock]]
+    distance = view.depth * np.linalg.norm(camera.rays(), axis=1)
+    return labels.draw_ground(
+        ~np.isfinite(view.depth).reshape(shape),
+        (kind == rocks.SMALL).reshape(shape),
+        ((kind == rocks.LARGE) | view.large_behind).reshape(shape),
+        distance.reshape(shape),
+    )
+
+
+def _draw_place(rng, index, height, width):
+    """Returns (camera, terrain, light)."""
+    slot = index % PERIOD
+    yaw = rng.uniform(0, 2 * np.pi)
+    # Author: three quarters of the suns stand at 20 to 40 degrees, the rest at 40-50.
+    low, high = (20, 40) if rng.uniform() < 0.75 else (40, 50)
+    elevation = np.radians(rng.uniform(low, high))
+    slope = np.exp(rng.uniform(np.log(0.03), np.log(0.12)))
+    relief = terrain.Relief(
+        slope=slope,
+        hill_slope=rng.uniform(0.04, 0.12),
+        craters=rng.uniform(0, 20),
+        ridge_start=np.exp(rng.uniform(np.log(60), np.log(500))),
+        ridge_slope=rng.uniform(0.0, 0.25),
+    )
+    land = terrain.build_terrain(rng, relief, yaw, elevation)
+    pitch = -30 * rng.uniform() ** 1.8
+    if slot in GROUND_FACING:
+        pitch = rng.uniform(-50, -30)
+    camera = Camera(
+        (0.0, 0.0, rng.uniform(1.2, 2.2)),
+        yaw,
+        np.radians(pitch),
+        np.radians(rng.uniform(-20, 20)),
+        height,
+        width,
+    )
+    if slot in NO_SKY:
+        camera = _look_down(camera, land)
+    light = shading.Light(
+        sun_elevation=elevation,
+        gain=rng.uniform(195, 235),
+        lunar=rng.uniform(0.05, 0.35),
+        rock_brightness=rng.uniform(0.95, 1.3),
+        grain_slope=np.clip(slope * rng.uniform(0.6, 1.2), 0.03, 0.13),
+        rock_slope=rng.uniform(0.06, 0.25),
+        mottling=rng.uniform(0.02, 0.07),
+        blur=rng.uniform(0.03, 0.1),
+    )
+    return camera, land, light
+
+
+def _look_down(camera, land):
+    """Returns the camera pitched down until it sees no sky."""
+    while np.isinf(land.hit(camera, camera.rays())).any():
+        camera = dataclasses.replace(camera, pitch=camera.pitch - np.radians(4))
+    return camera
+
+
+def _draw_rocks(rng, index, camera, land):
+    """Returns the Rocks of a scene."""
+    slot = index % PERIOD
+    shapes = rocks.draw_shapes(rng, rng.uniform(0.2, 1.0))
+    clumping = rng.uniform(0.2, 1)
+    power = rng.uniform(1.8, 2.8)
+    counts = np.exp(rng.uniform(np.log([2.0, 0.25, 0.0006]), np.log([30, 2.5, 0.006])))
+    populations = [
+        rocks.Population(rocks.PEBBLE, counts[0], 0.012, 0.05, 2.4, 40),
+        rocks.Population(rocks.SMALL, counts[1], 0.05, 0.4, power, 200),
+        rocks.Population(rocks.LARGE, counts[2], 0.5, 2.5, power, 400),
+    ]
+    if slot in BARE:
+        populations = populations[:1]
+    groups = [
+        rocks.scatter(rng, p, camera, land, shapes, clumping) for p in populations
+    ]
+    if slot in BOULDER:
+        groups.append(_boulder(rng, camera, land, shapes))
+    stones = rocks.join(groups)
+    return rocks.embed(rng, stones, land, shapes) if slot not in BARE else stones
+
+
+def _boulder(rng, camera, land, shapes):
+    """Returns one large rock that fills over BOULDER_SHARE of the frame."""
+    soil = land.hit(camera, camera.rays())
+    target = rng.uniform(BOULDER_SHARE + 0.03, 0.4)
+    radius = rng.uniform(0.8, 1.6)
+    bearing = camera.yaw + np.radians(rng.uniform(-15, 15))
+    state = rng.bit_generator.state
+    distance = 5 * radius
+    while True:
+        rng.bit_generator.state = state  # The same rock, nearer or larger.
+        position = np.array([[np.cos(bearing), np.sin(bearing)]]) * distance
+        boulder = rocks.place(
+            rng, rocks.LARGE, position, [radius], land, shapes, flatness=(0.7, 1.0)
+        )
+        share = np.mean(raycast.cast(camera, boulder, soil).rock >= 0)
+        if share > target:
+            return boulder
+        if distance > 1.4 * radius + 0.3:
+            distance *= 0.92
+        else:
+            radius, distance = 1.15 * radius, 1.15 * distance
+
+
+def _wobble(rng, height, width):
+    """Returns float32 [pixels]: noise that roughens outlines, px."""
+    row, column = np.mgrid[:height, :width].astype(np.float32)
+    total = 0
+    for wavelength, amount in ((5.0, 0.7), (12.0, 0.8)):
+        offset, angle = rng.uniform(0, 1, 2), rng.uniform(0, 2 * np.pi)
+        values = noise.sample_grain(
+            column.ravel() + 1e3, row.ravel() + 1e3, wavelength, offset, angle
+        )
+        total = total + np.float32(amount) * values[:, 2]
+    return total

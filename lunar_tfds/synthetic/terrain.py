@@ -1,0 +1,309 @@
+"""Terrain as nested height grids, its shadows, and where rays meet it."""
+
+import dataclasses
+
+import numpy as np
+
+from lunar_tfds.synthetic import noise
+
+GRID = 1024  # Samples along each side of a level.
+FINEST = 0.01  # Spacing of the finest level, m.
+RATIO = 4  # Spacing of a level over that of the next finer one.
+LEVELS = 5  # The coarsest spans GRID * FINEST * RATIO**4 = 2.6 km.
+AHEAD = 0.3  # How far a level's centre lies before the camera, in its own sides.
+
+
+@dataclasses.dataclass(frozen=True)
+class Terrain:
+    """Height grids around the origin, finest first; the sun stands over +x.
+
+    Attributes:
+        corners: float64 [levels, 2], world (x, y) of each level's first sample, m.
+        spacings: float64 [levels], m.
+        heights: float32 [levels, size, size], rows along y, m.
+        shadows: float32 [levels, size, size], the height up to which the terrain's
+            shadow reaches, m.
+    """
+
+    corners: np.ndarray
+    spacings: np.ndarray
+    heights: np.ndarray
+    shadows: np.ndarray
+
+    def locate(self, x, y):
+        """Returns (level, first index, parts): the finest cell around each point.
+
+        Args:
+            x: float32 [n], m; points outside are moved to the edge.
+            y: float32 [n], m.
+        """
+        size = self.heights.shape[1]
+        level = np.full(x.shape, len(self.spacings) - 1, np.int32)
+        for k in range(len(self.spacings) - 2, -1, -1):
+            u = (x - self.corners[k, 0]) / self.spacings[k]
+            v = (y - self.corners[k, 1]) / self.spacings[k]
+            inside = (u >= 1) & (v >= 1) & (u < size - 3) & (v < size - 3)
+            level[inside] = k
+        per_metre = (1 / self.spacings).astype(np.float32)[level]
+        corner = self.corners.astype(np.float32)
+        u = np.clip((x - corner[level, 0]) * per_metre, 0, size - 1.001)
+        v = np.clip((y - corner[level, 1]) * per_metre, 0, size - 1.001)
+        i, j = v.astype(np.int64), u.astype(np.int64)
+        first = (level.astype(np.int64) * size + i) * size + j
+        return level, first, (v - i, u - j)
+
+    def height(self, x, y):
+        """Returns float32 [n], the bilinear height of the finest level, m."""
+        _, first, parts = self.locate(x, y)
+        return self._bilinear(self.heights.ravel(), first, parts)
+
+    def _bilinear(self, flat, first, parts):
+        size = self.heights.shape[1]
+        v, u = parts
+        top = flat[first] * (1 - u) + flat[first + 1] * u
+        bottom = flat[first + size] * (1 - u) + flat[first + size + 1] * u
+        return top * (1 - v) + bottom * v
+
+    def surface(self, x, y):
+        """Returns level, slopes and shadow height under each point.
+
+        Args:
+            x: float32 [n], m.
+            y: float32 [n], m.
+
+        Returns:
+            (int32 level, slope along x, slope along y, shadow height in m), each [n].
+        """
+        size = self.heights.shape[1]
+        level, first, parts = self.locate(x, y)
+        flat = self.heights.ravel()
+        # Central differences at the four corners, then bilinear: no creases.
+        low, high = size + 1, flat.size - 2 * size - 2
+        first = np.clip(first, low, high)
+        v, u = parts
+        half = (0.5 / self.spacings).astype(np.float32)[level]
+        slope_x = np.zeros_like(x)
+        slope_y = np.zeros_like(x)
+        for di, dj in np.ndindex(2, 2):
+            at = first + di * size + dj
+            weight = (v if di else 1 - v) * (u if dj else 1 - u)
+            slope_x += weight * (flat[at + 1] - flat[at - 1])
+            slope_y += weight * (flat[at + size] - flat[at - size])
+        shadow = self._bilinear(self.shadows.ravel(), first, parts)
+        return level, slope_x * half, slope_y * half, shadow
+
+    def hit(self, camera, rays, *, nearest=0.05, samples=1000):
+        """Returns the depth at which each ray meets the ground.
+
+        Heights are read once along a fan of directions; in each, the highest elevation
+        angle so far is monotone, so a pixel's first hit is one binary search. Two
+        secant steps on the ground itself then place the hit.
+
+        Args:
+            camera: Camera.
+            rays: float32 [n, 3] of that camera.
+            nearest: shortest horizontal distance looked at, m.
+            samples: distances looked at, in geometric steps.
+
+        Returns:
+            float32 [n], depth, m; infinity where the ray meets the sky.
+        """
+        flat_length = np.maximum(np.hypot(rays[:, 0], rays[:, 1]), 1e-6)
+        rise = rays[:, 2] / flat_length
+        forward = camera.axes[0]
+        heading = np.arctan2(forward[1], forward[0])
+        cos, sin = np.float32(np.cos(heading)), np.float32(np.sin(heading))
+        azimuth = np.arctan2(
+            rays[:, 1] * cos - rays[:, 0] * sin, rays[:, 0] * cos + rays[:, 1] * sin
+        )
+        low, high = float(azimuth.min()), float(azimuth.max())
+        columns = int(np.clip((high - low) / camera.pixel_angle * 1.2, 2, 2500)) + 1
+        step = (high - low) / (columns - 1)
+        furthest = GRID * FINEST * RATIO ** (LEVELS - 1) * 0.7
+        radii = np.geomspace(nearest, furthest, samples).astype(np.float32)
+        directions = heading + low + step * np.arange(columns)
+        cosines = np.cos(directions).astype(np.float32)[:, None]
+        sines = np.sin(directions).astype(np.float32)[:, None]
+        px, py, pz = (np.float32(p) for p in camera.position)
+        x, y = px + cosines * radii, py + sines * radii
+        heights = self.height(x.ravel(), y.ravel()).reshape(columns, samples)
+        rises = (heights - pz) / radii
+        angles = np.maximum.accumulate(np.arctan(rises), axis=1).astype(np.float64)
+        column = np.rint((azimuth - low) / step).astype(np.int64)
+        keys = (angles + 4.0 * np.arange(columns)[:, None]).ravel()
+        found = np.searchsorted(keys, np.arctan(rise) + 4.0 * column) - column * samples
+        sky = found >= samples
+        after = np.clip(found, 1, samples - 1)
+        r0, r1 = radii[after - 1], radii[after]
+        rises = rises.ravel()
+        f0 = rises[column * samples + after - 1] * r0 - rise * r0
+        f1 = rises[column * samples + after] * r1 - rise * r1
+        distance = _secant(r0, r1, f0, f1)
+        ux, uy = rays[:, 0] / flat_length, rays[:, 1] / flat_length
+        for _ in range(2):
+            gap = self.height(px + ux * distance, py + uy * distance)
+            gap -= pz + rise * distance
+            below = gap >= 0
+            r1, f1 = np.where(below, distance, r1), np.where(below, gap, f1)
+            r0, f0 = np.where(below, r0, distance), np.where(below, f0, gap)
+            distance = _secant(r0, r1, f0, f1)
+        return np.where(sky, np.float32(np.inf), distance / flat_length)
+
+
+def _secant(r0, r1, f0, f1):
+    """Returns where the line through two points crosses zero, inside [r0, r1]."""
+    run = f1 - f0
+    part = np.where(np.abs(run) > 1e-9, -f0 / np.where(run == 0, 1, run), 0.5)
+    return r0 + np.clip(part, 0, 1) * (r1 - r0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Relief:
+    """How rough a scene's terrain is.
+
+    Attributes:
+        slope: root-mean-square slope each octave of wavelengths adds.
+        hill_slope: the same for wavelengths over 100 m.
+        craters: mean number of craters stamped into each level.
+        ridge_start: distance at which the far ridge starts to rise, m.
+        ridge_slope: its mean slope.
+    """
+
+    slope: float = 0.06
+    hill_slope: float = 0.08
+    craters: float = 10.0
+    ridge_start: float = 300.0
+    ridge_slope: float = 0.1
+
+
+def build_terrain(rng, relief, heading, sun_elevation):
+    """Returns the Terrain of one scene, height 0 at the origin.
+
+    Args:
+        rng: numpy Generator.
+        relief: Relief.
+        heading: the camera's yaw, rad; the levels lie before it.
+        sun_elevation: rad.
+    """
+    forward = np.array([np.cos(heading), np.sin(heading)])
+    spacings = FINEST * RATIO ** np.arange(LEVELS, dtype=np.float64)
+    corners = (AHEAD * forward - 0.5) * (GRID * spacings)[:, None]
+    heights = np.empty((LEVELS, GRID, GRID), np.float32)
+    shadows = np.empty_like(heights)
+    spare = None
+    for k in range(LEVELS - 1, -1, -1):
+        if k == LEVELS - 1:
+            bands = noise.band_noise(rng, GRID, 2.5, GRID / 6)
+            height = bands[0] * np.float32(relief.hill_slope * spacings[k])
+            height += _ridge(rng, relief, corners[k], spacings[k], forward)
+        else:
+            if spare is None:
+                fields = noise.band_noise(rng, GRID, 2.5, 10)
+                field, spare = fields
+            else:
+                field, spare = spare, None
+            slope = relief.slope * np.sqrt(2) * rng.uniform(0.6, 1.3)
+            height = _enlarge(heights[k + 1], corners[k : k + 2], spacings[k : k + 2])
+            strength = _patches(rng) * np.float32(slope * spacings[k])
+            height += field * strength
+        _stamp_craters(rng, height, relief.craters, spacings[k])
+        heights[k] = height
+    flat = Terrain(corners, spacings, heights, shadows)
+    heights -= flat.height(np.zeros(1, np.float32), np.zeros(1, np.float32))[0]
+    cast_shadows(flat, sun_elevation)
+    return flat
+
+
+def cast_shadows(terrain, sun_elevation):
+    """Fills `terrain.shadows`: one running maximum along x for each level."""
+    tangent = np.tan(sun_elevation)
+    for k in range(len(terrain.spacings) - 1, -1, -1):
+        height, shadow = terrain.heights[k], terrain.shadows[k]
+        size = height.shape[1]
+        fall = (np.arange(size) * terrain.spacings[k] * tangent).astype(np.float32)
+        reach = np.maximum.accumulate((height - fall)[:, ::-1], axis=1)[:, ::-1]
+        shadow[:, :-1] = reach[:, 1:] + fall[:-1]
+        shadow[:, -1] = -np.inf if k == len(terrain.spacings) - 1 else 0
+        if k == len(terrain.spacings) - 1:
+            shadow[:, -1] = height.min() - 1e3
+        else:
+            shadow[:, -1] = shadow[:, -2]
+            coarse = slice(k, k + 2)
+            wide = _enlarge(
+                terrain.shadows[k + 1],
+                terrain.corners[coarse],
+                terrain.spacings[coarse],
+            )
+            np.maximum(shadow, wide, out=shadow)
+
+
+def _enlarge(coarse, corners, spacings):
+    """Returns the part of a coarse level under the next finer one, cubically."""
+    for axis in (0, 1):
+        world = corners[0][1 - axis] + spacings[0] * np.arange(GRID)
+        u = (world - corners[1][1 - axis]) / spacings[1]
+        first = np.floor(u).astype(int)
+        t = (u - first).astype(np.float32)
+        shape = (-1, 1) if axis == 0 else (1, -1)
+        # Catmull-Rom weights of the four neighbours.
+        weights = (
+            -0.5 * t + t**2 - 0.5 * t**3,
+            1 - 2.5 * t**2 + 1.5 * t**3,
+            0.5 * t + 2 * t**2 - 1.5 * t**3,
+            -0.5 * t**2 + 0.5 * t**3,
+        )
+        coarse = sum(
+            np.take(coarse, first + i - 1, axis=axis) * w.reshape(shape)
+            for i, w in enumerate(weights)
+        )
+    return coarse
+
+
+def _patches(rng):
+    """Returns float32 [GRID, GRID] around 1: how rough the ground is where."""
+    cells = 9
+    lattice = np.exp(rng.normal(0, 0.45, (cells, cells))).astype(np.float32)
+    u = np.linspace(0, cells - 1.001, GRID)
+    i = u.astype(int)
+    t = (u - i).astype(np.float32)
+    t = t * t * (3 - 2 * t)
+    rows = lattice[i] * (1 - t)[:, None] + lattice[i + 1] * t[:, None]
+    return rows[:, i] * (1 - t) + rows[:, i + 1] * t
+
+
+def _ridge(rng, relief, corner, spacing, forward):
+    """Returns float32 [GRID, GRID], hills that rise beyond `relief.ridge_start`."""
+    x = (corner[0] + spacing * np.arange(GRID))[None, :]
+    y = (corner[1] + spacing * np.arange(GRID))[:, None]
+    distance = np.hypot(x, y) + 1e-3
+    ahead = (x * forward[0] + y * forward[1]) / distance
+    aside = (y * forward[0] - x * forward[1]) / distance
+    wave = 1.0
+    for harmonic in range(2, 7):
+        amount = rng.normal(0, 0.9 / harmonic)
+        wave = wave + amount * np.sin(
+            harmonic * (aside + 0.4 * ahead) * 1.7 + rng.uniform(0, 2 * np.pi)
+        )
+    start = relief.ridge_start
+    beyond = np.maximum(distance - start, 0)
+    width = 0.6 * start + 150
+    rise = relief.ridge_slope * width * (1 - np.exp(-((beyond / width) ** 2)))
+    return (rise * np.maximum(wave, 0.05)).astype(np.float32)
+
+
+def _stamp_craters(rng, height, mean_count, spacing):
+    """Adds worn bowl craters with raised rims to one level, in place."""
+    size = height.shape[0]
+    for _ in range(rng.poisson(mean_count)):
+        radius = 6.0 * (1 - rng.uniform(0, 0.97)) ** -0.5  # Samples, count ~ radius^-2.
+        row, column = rng.uniform(0, size, 2)
+        depth = radius * rng.uniform(0.08, 0.35) * spacing
+        reach = int(2 * radius) + 1
+        rows = slice(max(int(row) - reach, 0), min(int(row) + reach + 1, size))
+        columns = slice(max(int(column) - reach, 0), min(int(column) + reach + 1, size))
+        y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - row
+        x = np.arange(columns.start, columns.stop, dtype=np.float32)[None, :] - column
+        r = np.sqrt(x * x + y * y) / radius
+        bowl = np.where(r < 1, (r * r - 1) * depth, 0)
+        rim = 0.25 * depth * np.exp(-(((r - 1) / 0.3) ** 2))
+        height[rows, columns] += (bowl + rim).astype(np.float32)
