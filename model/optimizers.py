@@ -1,0 +1,175 @@
+"""AdamW for the global batch, its learning-rate schedule, and averaged weights."""
+
+import contextlib
+import math
+
+import keras
+import tensorflow as tf
+
+# A kernel has at least two axes; biases and BatchNormalization's scales have one.
+_KERNEL_RANK = 2
+
+
+class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """Learning rate that rises linearly, then falls along half a cosine to 0.
+
+    Step s, from 0, of `total_steps` has (s + 1) / warmup_steps of the peak while
+    s < warmup_steps, and 0.5 (1 + cos(pi t)) of it afterwards, t in [0, 1) being the
+    elapsed share of the remaining steps (Loshchilov and Hutter 2017, one period).
+
+    Args:
+        peak: highest learning rate, per step.
+        total_steps: steps of the whole run, at least 1.
+        warmup_steps: steps until the peak is reached; 0 starts there.
+    """
+
+    def __init__(self, peak, total_steps, warmup_steps=0):
+        super().__init__()
+        self.peak = float(peak)
+        self.total_steps = int(total_steps)
+        self.warmup_steps = int(warmup_steps)
+
+    def __call__(self, step):
+        """Returns the learning rate of `step` (integer scalar, from 0), float32."""
+        step = tf.cast(step, tf.float32)
+        rising = (step + 1) / max(1, self.warmup_steps)
+        falling_steps = max(1, self.total_steps - self.warmup_steps)
+        elapsed = tf.clip_by_value((step - self.warmup_steps) / falling_steps, 0.0, 1.0)
+        falling = 0.5 * (1 + tf.cos(math.pi * elapsed))
+        return self.peak * tf.where(step < self.warmup_steps, rising, falling)
+
+    def get_config(self):
+        """Returns the arguments, for serialization."""
+        return {
+            "peak": self.peak,
+            "total_steps": self.total_steps,
+            "warmup_steps": self.warmup_steps,
+        }
+
+
+class ReducedAdamW(keras.optimizers.AdamW):
+    """AdamW that takes gradients already summed over all replicas.
+
+    Keras clips, and checks float16 gradients for overflow, on each replica before it
+    sums them: the result then depends on the number of replicas. The trainer sums
+    first and hands the same gradients to every replica, so that both act on the
+    gradient of the global batch. Weight decay spares biases and BatchNormalization.
+    Not for `Model.fit` on several replicas, which leaves the sum to the optimizer.
+
+    Args:
+        learning_rate: float or schedule.
+        encoder_variables: variables that learn at `encoder_rate_scale` of the rate.
+        encoder_rate_scale: factor on the learning rate of those.
+        **settings: as `keras.optimizers.AdamW`.
+    """
+
+    def __init__(
+        self,
+        learning_rate,
+        *,
+        encoder_variables=(),
+        encoder_rate_scale=1.0,
+        **settings,
+    ):
+        super().__init__(learning_rate, **settings)
+        self._encoder_keys = {self._var_key(v) for v in encoder_variables}
+        self._encoder_rate_scale = encoder_rate_scale
+
+    def build(self, variables):
+        """Creates the moments of `variables` and spares vectors from weight decay."""
+        if not self.built:
+            self.exclude_from_weight_decay(
+                var_list=[v for v in variables if len(v.shape) < _KERNEL_RANK]
+            )
+        super().build(variables)
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Updates `variable`, at the encoder's rate if it belongs to the encoder."""
+        if self._var_key(variable) in self._encoder_keys:
+            learning_rate = learning_rate * self._encoder_rate_scale
+        super().update_step(gradient, variable, learning_rate)
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        return list(grads_and_vars)
+
+
+def build_optimizer(
+    *,
+    learning_rate=1e-3,
+    weight_decay=1e-3,
+    total_steps,
+    warmup_steps=0,
+    clip_norm=1.0,
+    float16=False,
+    encoder_variables=(),
+    encoder_rate_scale=1.0,
+):
+    """Returns the optimizer of a run; build it inside the strategy's scope.
+
+    Args:
+        learning_rate: peak of the `WarmupCosine` schedule.
+        weight_decay: share of each kernel removed per step, times the learning rate.
+        total_steps: steps of the whole run.
+        warmup_steps: steps to the peak.
+        clip_norm: largest norm of all gradients together; 0 leaves them.
+        float16: True wraps it in dynamic loss scaling.
+        encoder_variables: variables that learn at `encoder_rate_scale` of the rate.
+        encoder_rate_scale: factor on the learning rate of those.
+    """
+    optimizer = ReducedAdamW(
+        WarmupCosine(learning_rate, total_steps, warmup_steps),
+        weight_decay=weight_decay,
+        global_clipnorm=clip_norm or None,
+        encoder_variables=encoder_variables,
+        encoder_rate_scale=encoder_rate_scale,
+    )
+    return keras.optimizers.LossScaleOptimizer(optimizer) if float16 else optimizer
+
+
+class AveragedWeights:
+    """Exponential moving average of variables, kept beside them on every replica.
+
+    Create it inside the strategy's scope.
+
+    Args:
+        variables: list of `keras.Variable`.
+        momentum: share of the old average kept at each step, in (0, 1).
+
+    Attributes:
+        averages: list of `tf.Variable`, one for each of `variables`.
+    """
+
+    def __init__(self, variables, momentum=0.999):
+        self._strategy = tf.distribute.get_strategy()
+        self._variables = [variable.value for variable in variables]
+        self._momentum = momentum
+        self.averages = [
+            tf.Variable(
+                variable.numpy(),
+                trainable=False,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+                name="average",
+            )
+            for variable in variables
+        ]
+
+    def update(self):
+        """Moves every average toward its variable; call it outside `strategy.run`."""
+
+        def move(average, variable):
+            average.assign_add((1.0 - self._momentum) * (variable - average))
+
+        for average, variable in zip(self.averages, self._variables, strict=True):
+            self._strategy.extended.update(average, move, args=(variable,), group=False)
+
+    @contextlib.contextmanager
+    def in_use(self):
+        """Puts the averages into the model for the length of a `with` block."""
+        trained = [variable.numpy() for variable in self._variables]
+        for average, variable in zip(self.averages, self._variables, strict=True):
+            variable.assign(average.numpy())
+        try:
+            yield
+        finally:
+            for variable, value in zip(self._variables, trained, strict=True):
+                variable.assign(value)

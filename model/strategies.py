@@ -1,0 +1,151 @@
+"""The distribution strategies that train.py offers, each behind one name."""
+
+import json
+import os
+
+import tensorflow as tf
+
+STRATEGY_NAMES = ("one_device", "mirrored", "multi_worker_mirrored", "tpu")
+
+
+def build_strategy(name, *, tpu="", virtual_devices=0):
+    """Returns the `tf.distribute.Strategy` called `name`.
+
+    Call it before anything else touches a device: logical devices and the collectives
+    of several workers cannot be set up later.
+
+    Args:
+        name: one of `STRATEGY_NAMES`. `mirrored` uses every GPU, or the CPU.
+        tpu: name or address of the TPU for `tpu`; empty finds the local one.
+        virtual_devices: N > 0 splits the CPU into N logical devices.
+
+    Raises:
+        ValueError: an unknown name, no cluster described in TF_CONFIG, no TPU, or
+            `virtual_devices` where it has no meaning.
+    """
+    if name not in STRATEGY_NAMES:
+        raise ValueError(
+            f"strategy must be one of {', '.join(STRATEGY_NAMES)}: got {name!r}"
+        )
+    if virtual_devices < 0 or (virtual_devices and name != "mirrored"):
+        raise ValueError(
+            "virtual_devices must be 0 or more and needs the mirrored strategy: got "
+            f"{virtual_devices} with {name}. Use --strategy=mirrored"
+        )
+    if name == "tpu":
+        return _tpu_strategy(tpu)
+    if name == "multi_worker_mirrored":
+        check_cluster()
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "one_device":
+        device = "/gpu:0" if tf.config.list_physical_devices("GPU") else "/cpu:0"
+        return tf.distribute.OneDeviceStrategy(device)
+    if virtual_devices:
+        split_cpu(virtual_devices)
+        return tf.distribute.MirroredStrategy(
+            [f"/cpu:{index}" for index in range(virtual_devices)]
+        )
+    return tf.distribute.MirroredStrategy()
+
+
+def split_cpu(virtual_devices):
+    """Splits the CPU into `virtual_devices` logical devices; before any TensorFlow op.
+
+    Raises:
+        ValueError: TensorFlow has set the CPU up otherwise already.
+    """
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    try:
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * virtual_devices
+        )
+    except RuntimeError as error:
+        found = len(tf.config.list_logical_devices("CPU"))
+        if found != virtual_devices:
+            raise ValueError(
+                f"virtual_devices={virtual_devices} cannot be set: the CPU was already "
+                f"set up as {found}. Choose it before TensorFlow runs anything"
+            ) from error
+
+
+def check_cluster():
+    """Checks TF_CONFIG, which tells each worker of a cluster who the others are.
+
+    Raises:
+        ValueError: it is missing or does not describe a cluster and this task.
+    """
+    example = (
+        '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
+        '"task": {"type": "worker", "index": 0}}'
+    )
+    try:
+        config = json.loads(os.environ.get("TF_CONFIG", ""))
+        workers = config["cluster"]["worker"]
+        index = config["task"]["index"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise ValueError(
+            "strategy multi_worker_mirrored reads the cluster from the environment "
+            f"variable TF_CONFIG: got {os.environ.get('TF_CONFIG', 'nothing')!r}. Set "
+            f"on each host, with its own index, for example TF_CONFIG='{example}'"
+        ) from None
+    if config["task"].get("type") == "worker" and not 0 <= index < len(workers):
+        raise ValueError(
+            f"TF_CONFIG's task index must be below its {len(workers)} workers: "
+            f"got {index}"
+        )
+
+
+def is_chief(strategy):
+    """Returns whether this process writes the files of the run."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not isinstance(
+        strategy, tf.distribute.MultiWorkerMirroredStrategy
+    ):
+        return True
+    return resolver.task_type in (None, "chief") or (
+        resolver.task_type == "worker"
+        and resolver.task_id == 0
+        and "chief" not in resolver.cluster_spec().jobs
+    )
+
+
+def num_workers(strategy):
+    """Returns how many processes train together."""
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        spec = strategy.cluster_resolver.cluster_spec()
+        return sum(spec.num_tasks(job) for job in spec.jobs if job != "evaluator")
+    return 1
+
+
+def per_replica_batch_size(global_batch_size, strategy):
+    """Returns the examples of a step that one replica takes.
+
+    The one place where the global batch becomes the replica's batch.
+
+    Raises:
+        ValueError: the replicas cannot share the batch equally.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if global_batch_size < 1 or global_batch_size % replicas:
+        lower = global_batch_size // replicas * replicas
+        choices = [str(size) for size in (lower, lower + replicas) if size > 0]
+        raise ValueError(
+            "global_batch_size must be a multiple of the replica count: got "
+            f"{global_batch_size} for {replicas} replicas. Use {' or '.join(choices)}"
+        )
+    return global_batch_size // replicas
+
+
+def _tpu_strategy(tpu):
+    """Returns a TPUStrategy on the TPU called `tpu`; ValueError where none is."""
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=tpu)
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, tf.errors.OpError) as error:
+        raise ValueError(
+            f"no TPU found for --tpu={tpu!r}: {error}. On a TPU VM install "
+            "tensorflow-tpu in place of tensorflow and pass --tpu=local; elsewhere use "
+            "--strategy=mirrored"
+        ) from error
+    return tf.distribute.TPUStrategy(resolver)
