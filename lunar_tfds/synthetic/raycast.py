@@ -32,13 +32,16 @@ def cast(camera, rocks, limit, wobble=None):
     """
     found_pixels, found_depths, found_rocks = [], [], []
     planes = _ray_planes(camera, rocks)
+    away = np.linalg.norm(rocks.centres - camera.position, axis=-1)
+    most = np.minimum(away * camera.pixel_angle, 0.03 * rocks.radii).astype("f4")
     for index, rows, columns in _boxes(camera, _bounds(camera, rocks)):
         pixels = (rows[:, :, None] * camera.width + columns[:, None, :]).reshape(
             len(index), -1
         )
-        enter, leave = _clip(
-            planes, index, rows, columns, rocks, camera, wobble, pixels
-        )
+        push = np.float32(0)
+        if wobble is not None:
+            push = wobble[pixels] * most[index, None]
+        enter, leave = _clip(planes, index, rows, columns, push)
         seen = (enter < leave) & (enter > 0.01) & (enter < limit[pixels])
         which = np.nonzero(seen)
         found_pixels.append(pixels[which])
@@ -57,15 +60,14 @@ def cast(camera, rocks, limit, wobble=None):
 
 def passes(camera, rocks, pixels, index):
     """Returns bool [n]: does the ray of each pixel pass through rock index[n]?"""
-    rows = (pixels // camera.width).astype(np.float32)[:, None]
-    columns = (pixels % camera.width).astype(np.float32)[:, None]
-    base, per_column, per_row, ends = _ray_planes(camera, rocks)
-    slope = base[index] + columns * per_column[index] + rows * per_row[index]
-    enter, leave = _interval(ends[index], slope)
+    rows = (pixels // camera.width).astype(np.float32)
+    columns = (pixels % camera.width).astype(np.float32)
+    base, per_column, per_row, ends = (p[:, index] for p in _ray_planes(camera, rocks))
+    enter, leave = _interval(ends, base + columns * per_column + rows * per_row)
     return enter < leave
 
 
-def shadowed(camera, rocks, points, lit, sun):
+def shadowed(camera, rocks, points, lit, seen, sun):
     """Returns bool [pixels]: lit points of the scene that a rock hides from the sun.
 
     Args:
@@ -73,68 +75,88 @@ def shadowed(camera, rocks, points, lit, sun):
         rocks: Rocks.
         points: float32 [pixels, 3], relative to the camera, m.
         lit: bool [pixels]; only these are looked at.
+        seen: int32 [pixels], the rock a point lies on, or -1; being convex, it casts no
+            shadow on itself.
         sun: unit vector towards the sun.
     """
     dark = np.zeros(lit.shape, bool)
     relative = rocks.centres - np.asarray(camera.position)
-    ends = (rocks.offsets + (rocks.normals * relative[:, None]).sum(-1)).astype("f4")
-    normals = rocks.normals.astype("f4")
-    towards = sum(rocks.normals[..., i] * sun[i] for i in range(3)).astype("f4")
-    towards = np.where(np.abs(towards) < 1e-6, np.float32(1e-6), towards)
-    bounds = _bounds(camera, rocks, sun)
-    for index, rows, columns in _boxes(camera, bounds):
+    ends = rocks.offsets + (rocks.normals * relative[:, None]).sum(-1)
+    towards = sum(rocks.normals[..., i] * sun[i] for i in range(3))
+    ends, towards = ends.T.astype("f4"), towards.T.astype("f4")
+    normals = rocks.normals.transpose(1, 2, 0).astype("f4")
+    for index, rows, columns in _boxes(camera, _bounds(camera, rocks, sun)):
         pixels = (rows[:, :, None] * camera.width + columns[:, None, :]).reshape(
             len(index), -1
         )
-        which = np.nonzero(lit[pixels])
-        for start in range(0, len(which[0]), CHUNK // 16):
-            part = slice(start, start + CHUNK // 16)
-            rock, pixel = index[which[0][part]], pixels[which[0][part], which[1][part]]
-            point, plane = points[pixel], normals[rock]
-            along = sum(plane[..., i] * point[:, None, i] for i in range(3))
-            crossing = (ends[rock] - along) / towards[rock]
-            rising = towards[rock] > 0
-            enter = np.where(rising, -np.inf, crossing).max(-1)
-            leave = np.where(rising, crossing, np.inf).min(-1)
-            # A point on the rock itself leaves at once: that is no shadow.
-            margin = 0.02 * rocks.radii[rock]
-            dark[pixel[(np.maximum(enter, 0) + margin < leave)]] = True
+        rock = np.broadcast_to(index[:, None], pixels.shape)
+        open_pixels = lit[pixels] & (seen[pixels] != rock)
+        pixel, rock = pixels[open_pixels], rock[open_pixels]
+        x, y, z = points[pixel].T
+
+        def gaps(rock=rock, x=x, y=y, z=z):
+            for end, (nx, ny, nz) in zip(ends, normals, strict=True):
+                yield end[rock] - (nx[rock] * x + ny[rock] * y + nz[rock] * z)
+
+        enter, leave = _interval(gaps(), (t[rock] for t in towards))
+        dark[pixel[(enter < leave) & (leave > 0)]] = True
     return dark
 
 
 def _ray_planes(camera, rocks):
-    """Returns how each plane meets the rays: depth = end / (base + c dc + r dr)."""
+    """Returns (base, per_column, per_row, ends), each float32 [PLANES, n].
+
+    A ray meets a plane at depth end / (base + column per_column + row per_row).
+    """
     basis = camera.ray_basis
     slopes = [
-        sum(rocks.normals[..., i] * basis[b, i] for i in range(3)).astype("f4")
+        sum(rocks.normals[..., i] * basis[b, i] for i in range(3)).T.astype("f4")
         for b in range(3)
     ]
     relative = rocks.centres - np.asarray(camera.position)
     ends = rocks.offsets + (rocks.normals * relative[:, None]).sum(-1)
-    return (*slopes, ends.astype("f4"))
+    return (*slopes, ends.T.astype("f4"))
 
 
-def _clip(planes, index, rows, columns, rocks, camera, wobble, pixels):
-    base, per_column, per_row, ends = (p[index] for p in planes)
-    across = base[:, None] + columns[:, :, None].astype("f4") * per_column[:, None]
-    down = rows[:, :, None].astype("f4") * per_row[:, None]
-    slope = across[:, None] + down[:, :, None]
-    slope = slope.reshape(len(index), -1, ends.shape[-1])
-    ends = ends[:, None]
-    if wobble is not None:
-        depth = np.linalg.norm(rocks.centres[index] - camera.position, axis=-1)
-        size = depth * camera.pixel_angle
-        push = wobble[pixels] * np.minimum(size, 0.12 * rocks.radii[index])[:, None]
-        ends = ends + push[..., None].astype("f4")
-    return _interval(ends, slope)
+def _clip(planes, index, rows, columns, push):
+    """Returns (enter, leave), each float32 [n, pixels of a box].
+
+    Args:
+        planes: what `_ray_planes` returned.
+        index: [n], rocks.
+        rows: [n, h].
+        columns: [n, w].
+        push: float32 [n, h * w], how far each plane is moved outwards, m, or 0.
+    """
+    shape = (len(index), rows.shape[1], columns.shape[1])
+    base, per_column, per_row, ends = (p[:, index] for p in planes)
+    rows, columns = rows.astype("f4"), columns.astype("f4")
+
+    def slope(k):
+        across = base[k, :, None] + columns * per_column[k, :, None]
+        down = rows * per_row[k, :, None]
+        return (across[:, None, :] + down[:, :, None]).reshape(shape[0], -1)
+
+    slopes = (slope(k) for k in range(len(ends)))
+    return _interval((end[:, None] + push for end in ends), slopes)
 
 
-def _interval(ends, slope):
-    """Returns (enter, leave): the depths between which a ray is inside all planes."""
-    crossing = ends / np.where(slope == 0, np.float32(1e-12), slope)
-    entering = slope < 0
-    enter = np.where(entering, crossing, -np.inf).max(-1)
-    leave = np.where(entering, np.inf, crossing).min(-1)
+def _interval(ends, slopes):
+    """Returns (enter, leave): the depths between which a ray is inside all planes.
+
+    Args:
+        ends: for each plane, its distance from the ray's origin, m.
+        slopes: for each plane, how fast the ray nears it; one array a plane, since
+            running maxima over planes are several times faster than one reduction.
+    """
+    enter, leave = None, None
+    for end, slope in zip(ends, slopes, strict=True):
+        crossing = end / np.where(slope == 0, np.float32(1e-12), slope)
+        entering = slope < 0
+        near = np.where(entering, crossing, np.float32(-np.inf))
+        far = np.where(entering, np.float32(np.inf), crossing)
+        enter = near if enter is None else np.maximum(enter, near, out=enter)
+        leave = far if leave is None else np.minimum(leave, far, out=leave)
     return enter, leave
 
 

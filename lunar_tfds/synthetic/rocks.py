@@ -165,7 +165,7 @@ class Population:
 def scatter(rng, population, camera, terrain, shapes, clumping, most=6000):
     """Returns the Rocks of one population that the camera may see.
 
-    Rocks that would cover less than about half a pixel are never drawn.
+    Rocks that would cover less than about a pixel are never drawn.
 
     Args:
         rng: numpy Generator.
@@ -174,18 +174,23 @@ def scatter(rng, population, camera, terrain, shapes, clumping, most=6000):
         terrain: Terrain.
         shapes: what `draw_shapes` returned.
         clumping: 0 for evenly strewn rocks, 1 for dense fields and bare patches.
-        most: upper bound of their number.
+        most: upper bound of their expected number.
     """
     edges = np.geomspace(0.4, population.reach, 400)
     middle = np.sqrt(edges[1:] * edges[:-1])
-    smallest = np.maximum(population.smallest, 0.3 * middle * camera.pixel_angle)
     half_angle = np.radians(44.0)
     area = half_angle * (edges[1:] ** 2 - edges[:-1] ** 2)
-    expected = population.per_square_metre * area
-    expected *= (population.smallest / smallest) ** population.power
-    expected[smallest >= population.largest] = 0
-    total = expected.sum()
-    count = min(rng.poisson(total), most)
+    pixels = 0.4  # Least radius drawn, px; larger where there would be too many.
+    while True:
+        smallest = np.maximum(population.smallest, pixels * middle * camera.pixel_angle)
+        expected = population.per_square_metre * area
+        expected *= (population.smallest / smallest) ** population.power
+        expected[smallest >= population.largest] = 0
+        total = expected.sum()
+        if total <= most:
+            break
+        pixels *= 1.2
+    count = rng.poisson(total)
     ring = rng.choice(len(middle), size=count, p=expected / total)
     distance = np.sqrt(
         rng.uniform(0, 1, count) * (edges[ring + 1] ** 2 - edges[ring] ** 2)

@@ -100,16 +100,16 @@ def _draw_place(rng, index, height, width):
     # Author: three quarters of the suns stand at 20 to 40 degrees, the rest at 40-50.
     low, high = (20, 40) if rng.uniform() < 0.75 else (40, 50)
     elevation = np.radians(rng.uniform(low, high))
-    slope = np.exp(rng.uniform(np.log(0.03), np.log(0.12)))
+    slope = np.exp(rng.normal(np.log(0.045), 0.4))
     relief = terrain.Relief(
         slope=slope,
-        hill_slope=rng.uniform(0.04, 0.12),
+        hill_slope=rng.uniform(0.04, 0.1),
         craters=rng.uniform(0, 20),
         ridge_start=np.exp(rng.uniform(np.log(60), np.log(500))),
         ridge_slope=rng.uniform(0.0, 0.25),
     )
     land = terrain.build_terrain(rng, relief, yaw, elevation)
-    pitch = -30 * rng.uniform() ** 1.8
+    pitch = -30 * rng.uniform() ** 1.4
     if slot in GROUND_FACING:
         pitch = rng.uniform(-50, -30)
     camera = Camera(
@@ -127,8 +127,8 @@ def _draw_place(rng, index, height, width):
         gain=rng.uniform(195, 235),
         lunar=rng.uniform(0.05, 0.35),
         rock_brightness=rng.uniform(0.95, 1.3),
-        grain_slope=np.clip(slope * rng.uniform(0.6, 1.2), 0.03, 0.13),
-        rock_slope=rng.uniform(0.06, 0.25),
+        grain_slope=np.clip(slope * rng.uniform(0.8, 1.8), 0.04, 0.13),
+        rock_slope=rng.uniform(0.03, 0.12),
         mottling=rng.uniform(0.02, 0.07),
         blur=rng.uniform(0.03, 0.1),
     )
@@ -147,12 +147,12 @@ def _draw_rocks(rng, index, camera, land):
     slot = index % PERIOD
     shapes = rocks.draw_shapes(rng, rng.uniform(0.2, 1.0))
     clumping = rng.uniform(0.2, 1)
-    power = rng.uniform(1.8, 2.8)
-    counts = np.exp(rng.uniform(np.log([2.0, 0.25, 0.0006]), np.log([30, 2.5, 0.006])))
+    power = rng.uniform(1.3, 2.2)
+    counts = np.exp(rng.uniform(np.log([3.0, 0.5, 0.001]), np.log([60, 5.0, 0.01])))
     populations = [
         rocks.Population(rocks.PEBBLE, counts[0], 0.012, 0.05, 2.4, 40),
-        rocks.Population(rocks.SMALL, counts[1], 0.05, 0.4, power, 200),
-        rocks.Population(rocks.LARGE, counts[2], 0.5, 2.5, power, 400),
+        rocks.Population(rocks.SMALL, counts[1], 0.05, 0.5, power, 150),
+        rocks.Population(rocks.LARGE, counts[2], 0.6, 2.5, power, 400),
     ]
     if slot in BARE:
         populations = populations[:1]
@@ -192,7 +192,7 @@ def _wobble(rng, height, width):
     """Returns float32 [pixels]: noise that roughens outlines, px."""
     row, column = np.mgrid[:height, :width].astype(np.float32)
     total = 0
-    for wavelength, amount in ((5.0, 0.7), (12.0, 0.8)):
+    for wavelength, amount in ((7.0, 0.5), (18.0, 0.9)):
         offset, angle = rng.uniform(0, 1, 2), rng.uniform(0, 2 * np.pi)
         values = noise.sample_grain(
             column.ravel() + 1e3, row.ravel() + 1e3, wavelength, offset, angle

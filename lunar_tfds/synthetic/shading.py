@@ -6,8 +6,8 @@ import numpy as np
 
 from lunar_tfds.synthetic import noise, raycast
 
-GRAIN_OCTAVES = 11  # From GRAIN_FINEST upwards, each twice as long.
-GRAIN_FINEST = 0.012  # m.
+GRAIN_OCTAVES = 12  # From GRAIN_FINEST upwards, each twice as long.
+GRAIN_FINEST = 0.006  # m.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +84,7 @@ def shade(rng, camera, terrain, rocks, view, light):
     distance = np.maximum(np.linalg.norm(points, axis=1), 1e-6)
     emission = np.maximum(-(normals * points).sum(1) / distance, 0.05)
     lit = clear & (incidence > 0)
-    lit &= ~raycast.shadowed(camera, rocks, points, lit, light.sun)
+    lit &= ~raycast.shadowed(camera, rocks, points, lit, view.rock, light.sun)
     incidence = np.where(lit, incidence, 0)
     lommel = 2 * incidence / np.maximum(incidence + emission, 1e-3)
     reflected = light.lunar * lommel * 0.7 + (1 - light.lunar) * incidence
@@ -145,7 +145,7 @@ def _rock_surface(camera, rocks, rock, points, light):
     shift = ((np.arange(len(rocks)) * 0.618034) % 1.0 * 37).astype(np.float32)
     albedo = np.zeros(len(rock), np.float32)
     finest = np.maximum(3 * footprint, 0.012)
-    for scale, amount in ((1.0, 1.0), (2.3, 0.8), (6.1, 0.7), (15.0, 0.6)):
+    for scale, amount in ((1.0, 0.6), (2.3, 0.8), (6.1, 0.9), (15.0, 0.8)):
         wavelength = finest * np.float32(scale)
         fits = wavelength < 1.2 * rocks.radii
         active = np.nonzero(fits[rock])[0]
