@@ -83,7 +83,7 @@ def draw_shapes(rng, roundedness):
     return normals, offsets / extent[:, None]
 
 
-def place(rng, kind, positions, radii, terrain, shapes, *, flatness=(0.55, 1.0)):
+def place(rng, kind, positions, radii, terrain, shapes, *, flatness=(0.35, 0.9)):
     """Returns Rocks standing in the ground at given positions.
 
     Args:
@@ -116,7 +116,7 @@ def place(rng, kind, positions, radii, terrain, shapes, *, flatness=(0.55, 1.0))
     offsets = shapes[1][which] / length
     x, y = (np.asarray(positions)[:, i].astype(np.float32) for i in (0, 1))
     level = terrain.height(x, y).astype(np.float64)
-    lift = scale[:, 2] * rng.uniform(-0.45, 0.3, count)
+    lift = scale[:, 2] * rng.uniform(-0.6, 0.2, count)
     centres = np.stack([x, y, level + lift], -1)
     roundness = np.exp(rng.uniform(np.log(0.01), np.log(0.12), count))
     return Rocks(

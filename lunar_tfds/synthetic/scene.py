@@ -16,6 +16,7 @@ GROUND_FACING = (13,)
 BOULDER = (7, 16)
 BARE = (10,)
 BOULDER_SHARE = 0.15
+LEAST_LIT = 0.12  # Of the ground; a hill that shades more than the rest is left out.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,15 +101,15 @@ def _draw_place(rng, index, height, width):
     # Author: three quarters of the suns stand at 20 to 40 degrees, the rest at 40-50.
     low, high = (20, 40) if rng.uniform() < 0.75 else (40, 50)
     elevation = np.radians(rng.uniform(low, high))
-    slope = np.exp(rng.normal(np.log(0.045), 0.4))
+    slope = np.exp(rng.normal(np.log(0.045), 0.45))
     relief = terrain.Relief(
         slope=slope,
         hill_slope=rng.uniform(0.04, 0.1),
         craters=rng.uniform(0, 20),
         ridge_start=np.exp(rng.uniform(np.log(60), np.log(500))),
         ridge_slope=rng.uniform(0.0, 0.25),
+        massif=_draw_massif(rng, elevation),
     )
-    land = terrain.build_terrain(rng, relief, yaw, elevation)
     pitch = -30 * rng.uniform() ** 1.4
     if slot in GROUND_FACING:
         pitch = rng.uniform(-50, -30)
@@ -120,6 +121,11 @@ def _draw_place(rng, index, height, width):
         height,
         width,
     )
+    lie = rng.integers(2**63)
+    land = terrain.build_terrain(np.random.default_rng(lie), relief, yaw, elevation)
+    if _lit_share(camera, land) < LEAST_LIT:
+        relief = dataclasses.replace(relief, massif=terrain.Relief.massif)
+        land = terrain.build_terrain(np.random.default_rng(lie), relief, yaw, elevation)
     if slot in NO_SKY:
         camera = _look_down(camera, land)
     light = shading.Light(
@@ -127,12 +133,32 @@ def _draw_place(rng, index, height, width):
         gain=rng.uniform(195, 235),
         lunar=rng.uniform(0.05, 0.35),
         rock_brightness=rng.uniform(0.95, 1.3),
-        grain_slope=np.clip(slope * rng.uniform(0.8, 1.8), 0.04, 0.13),
-        rock_slope=rng.uniform(0.03, 0.12),
+        grain_slope=np.clip(slope * rng.uniform(0.8, 1.8), 0.045, 0.12),
+        rock_slope=rng.uniform(0.03, 0.1),
         mottling=rng.uniform(0.02, 0.07),
-        blur=rng.uniform(0.03, 0.1),
+        blur=rng.uniform(0.05, 0.12),
     )
     return camera, land, light
+
+
+def _draw_massif(rng, elevation):
+    """Returns (x, y, height) of the hill that shades some of the scenes."""
+    distance = rng.uniform(25, 120)
+    reach = rng.uniform(0.6, 1.3)  # Of its shadow, over its distance.
+    present = rng.uniform() < 0.22
+    height = distance * np.tan(elevation) * reach * present
+    return distance, distance * rng.uniform(-0.4, 0.4), height
+
+
+def _lit_share(camera, land):
+    """Returns the share of the ground in view that the terrain leaves in the sun."""
+    rays = camera.rays()[::7]
+    depth = land.hit(camera, rays)
+    points = (rays * depth[:, None])[np.isfinite(depth)] + np.float32(camera.position)
+    if not len(points):
+        return 1.0
+    shadow = land.surface(points[:, 0], points[:, 1])[3]
+    return float(np.mean(points[:, 2] > shadow - 0.01))
 
 
 def _look_down(camera, land):
@@ -146,11 +172,11 @@ def _draw_rocks(rng, index, camera, land):
     """Returns the Rocks of a scene."""
     slot = index % PERIOD
     shapes = rocks.draw_shapes(rng, rng.uniform(0.2, 1.0))
-    clumping = rng.uniform(0.2, 1)
+    clumping = rng.uniform(0.0, 1)
     power = rng.uniform(1.3, 2.2)
-    counts = np.exp(rng.uniform(np.log([3.0, 0.5, 0.001]), np.log([60, 5.0, 0.01])))
+    counts = np.exp(rng.uniform(np.log([5.0, 1.5, 0.003]), np.log([100, 12.0, 0.03])))
     populations = [
-        rocks.Population(rocks.PEBBLE, counts[0], 0.012, 0.05, 2.4, 40),
+        rocks.Population(rocks.PEBBLE, counts[0], 0.008, 0.03, 2.4, 40),
         rocks.Population(rocks.SMALL, counts[1], 0.05, 0.5, power, 150),
         rocks.Population(rocks.LARGE, counts[2], 0.6, 2.5, power, 400),
     ]

@@ -88,8 +88,10 @@ def shade(rng, camera, terrain, rocks, view, light):
     incidence = np.where(lit, incidence, 0)
     lommel = 2 * incidence / np.maximum(incidence + emission, 1e-3)
     reflected = light.lunar * lommel * 0.7 + (1 - light.lunar) * incidence
-    grey = (light.gain * albedo * reflected).reshape(camera.height, camera.width)
-    return _expose(rng, grey, light.blur)
+    shape = (camera.height, camera.width)
+    grey = (light.gain * albedo * reflected).reshape(shape)
+    edges = _edges((view.rock * 2 + lit).reshape(shape))
+    return _expose(rng, grey, np.where(edges, np.float32(0.16), light.blur))
 
 
 def _grain(rng, camera, terrain, points, level, slope):
@@ -98,15 +100,17 @@ def _grain(rng, camera, terrain, points, level, slope):
     x = points[:, 0] + np.float32(camera.position[0])
     y = points[:, 1] + np.float32(camera.position[1])
     distance = np.linalg.norm(points, axis=1)
-    grazing = np.maximum(-points[:, 2] / np.maximum(distance, 1e-6), 0.06)
+    grazing = np.maximum(-points[:, 2] / np.maximum(distance, 1e-6), 0.12)
     footprint = distance * np.float32(camera.pixel_angle) / np.sqrt(grazing)
     spacing = terrain.spacings.astype(np.float32)[level]
     for octave in range(GRAIN_OCTAVES):
         wavelength = GRAIN_FINEST * 2**octave
         offset, angle = rng.uniform(0, 1, 2), rng.uniform(0, 2 * np.pi)
         # What the pixel resolves and the grid does not hold already.
-        weight = _ramp(wavelength / footprint, 1.5, 3)
+        weight = _ramp(wavelength / footprint, 1.2, 2.4)
         weight *= 1 - _ramp(wavelength / spacing, 2, 4)
+        # Crisp at the pixel's scale, as the dataset's ground is at every distance.
+        weight *= 1.8 - 0.8 * _ramp(wavelength / footprint, 3, 9)
         active = np.nonzero(weight > 0.02)[0]
         if len(active):
             values = noise.sample_grain(x[active], y[active], wavelength, offset, angle)
@@ -161,12 +165,30 @@ def _rock_surface(camera, rocks, rock, points, light):
     return normals, albedo * tone.astype(np.float32)[rock]
 
 
+def _edges(parts):
+    """Returns bool [H, W]: pixels beside one of another rock, or of other lighting."""
+    edges = np.zeros(parts.shape, bool)
+    across, down = parts[:, 1:] != parts[:, :-1], parts[1:] != parts[:-1]
+    edges[:, 1:] |= across
+    edges[:, :-1] |= across
+    edges[1:] |= down
+    edges[:-1] |= down
+    return edges
+
+
 def _expose(rng, grey, blur):
-    """Returns uint8 [H, W, 3] of grey levels, slightly blurred and barely tinted."""
+    """Returns uint8 [H, W, 3] of grey levels, slightly blurred and barely tinted.
+
+    Args:
+        rng: numpy Generator.
+        grey: float32 [H, W].
+        blur: float32 [H, W], share of each neighbour in a pixel; more at edges, which
+            stands in for several rays a pixel.
+    """
     for axis in (0, 1):
         padded = np.pad(grey, [(1, 1) if a == axis else (0, 0) for a in (0, 1)], "edge")
         before = padded[:-2] if axis == 0 else padded[:, :-2]
         after = padded[2:] if axis == 0 else padded[:, 2:]
-        grey = grey + np.float32(blur) * (before + after - 2 * grey)
+        grey = grey + blur * (before + after - 2 * grey)
     tint = 1 - rng.uniform(0, 0.005, 3).astype(np.float32)
     return np.clip(np.rint(grey[..., None] * tint), 0, 255).astype(np.uint8)

@@ -167,6 +167,7 @@ class Relief:
         craters: mean number of craters stamped into each level.
         ridge_start: distance at which the far ridge starts to rise, m.
         ridge_slope: its mean slope.
+        massif: (x, y, height) of a steep hill, m; over +x it hides the sun.
     """
 
     slope: float = 0.06
@@ -174,6 +175,7 @@ class Relief:
     craters: float = 10.0
     ridge_start: float = 300.0
     ridge_slope: float = 0.1
+    massif: tuple[float, float, float] = (100.0, 0.0, 0.0)
 
 
 def build_terrain(rng, relief, heading, sun_elevation):
@@ -196,6 +198,7 @@ def build_terrain(rng, relief, heading, sun_elevation):
             bands = noise.band_noise(rng, GRID, 2.5, GRID / 6)
             height = bands[0] * np.float32(relief.hill_slope * spacings[k])
             height += _ridge(rng, relief, corners[k], spacings[k], forward)
+            height += _massif(relief, corners[k], spacings[k])
         else:
             if spare is None:
                 fields = noise.band_noise(rng, GRID, 2.5, 10)
@@ -289,6 +292,16 @@ def _ridge(rng, relief, corner, spacing, forward):
     width = 0.6 * start + 150
     rise = relief.ridge_slope * width * (1 - np.exp(-((beyond / width) ** 2)))
     return (rise * np.maximum(wave, 0.05)).astype(np.float32)
+
+
+def _massif(relief, corner, spacing):
+    """Returns float32 [GRID, GRID], one hill as wide as a third of its distance."""
+    east, north, height = relief.massif
+    width = np.hypot(east, north) / 3
+    x = corner[0] + spacing * np.arange(GRID) - east
+    y = corner[1] + spacing * np.arange(GRID) - north
+    profile = [np.exp(-((offset / width) ** 2) / 2) for offset in (y, x)]
+    return (height * profile[0][:, None] * profile[1]).astype(np.float32)
 
 
 def _stamp_craters(rng, height, mean_count, spacing):
