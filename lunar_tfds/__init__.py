@@ -5,5 +5,6 @@ Importing this package registers `lunar_rocks`, so that `tfds.load('lunar_rocks'
 """
 
 from lunar_tfds.lunar_rocks.lunar_rocks_dataset_builder import Builder as LunarRocks
+from lunar_tfds.lunar_rocks.lunar_rocks_dataset_builder import LunarRocksConfig
 
-__all__ = ["LunarRocks"]
+__all__ = ["LunarRocks", "LunarRocksConfig"]

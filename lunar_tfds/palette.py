@@ -68,7 +68,6 @@ def off_palette(rgb, kind):
         rock = (green | blue) != 0
         is_sky = (red == SKY_RED[0]) | (red == SKY_RED[1])
         return (red != 0) & (rock | ~is_sky)
-    lit = (red != 0).view(np.uint8) + (green != 0).view(np.uint8)
-    lit += (blue != 0).view(np.uint8)
-    pure = (red == 255) | (green == 255) | (blue == 255)
-    return (lit > 1) | ((lit == 1) & ~pure)
+    brightest = np.maximum(np.maximum(red, green), blue)
+    mixed = (red & green) | (green & blue) | (red & blue)
+    return ((brightest != 0) & (brightest != 255)) | (mixed != 0)

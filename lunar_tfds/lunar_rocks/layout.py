@@ -6,7 +6,7 @@ import posixpath
 import re
 
 # Renders and their masks, px.
-FRAME_WIDTH, FRAME_HEIGHT = 720, 480
+FRAME_SIZE = FRAME_WIDTH, FRAME_HEIGHT = 720, 480
 SPLITS = ("train", "validation", "test", "real")
 KINDS = ("render", "ground", "clean")
 FOLDERS = tuple(f"images/{kind}" for kind in KINDS) + ("real_moon_images",)

@@ -1,145 +1,232 @@
 """The `lunar_rocks` dataset: renders of lunar scenes with semantic masks."""
 
-import collections
-import concurrent.futures
+import dataclasses
 import os
 import pathlib
 
-import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
 from lunar_tfds import palette
-from lunar_tfds.lunar_rocks import annotations, layout, reading, sources
+from lunar_tfds.lunar_rocks import (
+    evidence,
+    examples,
+    layout,
+    leftovers,
+    parallel,
+    reading,
+    sources,
+    survey,
+)
 
-HANDLE = "romainpessia/artificial-lunar-rocky-landscape-dataset"
+THRESHOLD_REASON = (
+    "In ground files rocks go darker with distance; a rock counts from this intensity "
+    "of 255. The author suggests 50 to 200 and used 100."
+)
+
+
+@dataclasses.dataclass(eq=False)
+class LunarRocksConfig(tfds.core.BuilderConfig):
+    """Another intensity from which rocks count in `ground_mask`.
+
+    It builds into a folder of its own:
+    `LunarRocks(config=LunarRocksConfig(name='threshold_50', ground_threshold=50))`.
+
+    Attributes:
+        ground_threshold: intensity, 1 to 255.
+    """
+
+    ground_threshold: int = palette.ROCK_THRESHOLD
+
+    def __post_init__(self):
+        if not 1 <= self.ground_threshold <= 255:
+            raise ValueError(
+                f"ground_threshold is an intensity from 1 to 255: got "
+                f"{self.ground_threshold}. The author used 100."
+            )
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Builder of `lunar_rocks`."""
+    """Builder of `lunar_rocks`, from a folder, a zip or Kaggle.
+
+    Args:
+        leave_out_bad_frames: leave frames with missing or damaged files out and list
+            them in the metadata, instead of stopping. By default what the environment
+            variable LUNAR_ROCKS_LEAVE_OUT_BAD_FRAMES says (0 or 1), else False.
+        **kwargs: of tfds.core.GeneratorBasedBuilder (data_dir, config, file_format).
+    """
 
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
-    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Download https://www.kaggle.com/datasets/{HANDLE}"
+    RELEASE_NOTES = {"1.0.0": "Both masks, boxes, defect lists; four splits."}
+    MANUAL_DOWNLOAD_INSTRUCTIONS = sources.STEPS
     pkg_dir_path = tfds.core.Path(pathlib.Path(__file__).parent)
 
+    def __init__(self, *, leave_out_bad_frames=None, **kwargs):
+        if leave_out_bad_frames is None:
+            leave_out_bad_frames = _environment_switch(survey.LEAVE_OUT_VARIABLE)
+        self._leave_out = leave_out_bad_frames
+        super().__init__(**kwargs)
+        self._original_state["leave_out_bad_frames"] = leave_out_bad_frames
+
     def _info(self):
-        """Returns the dataset's metadata."""
-        mask = tfds.features.LabeledImage(
-            labels=list(palette.CLASS_NAMES),
-            shape=(None, None, 1),
-            encoding_format="png",
-        )
+        """Returns the dataset's features, description and metadata."""
         return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(
-                        shape=(None, None, 3), encoding_format="png"
-                    ),
-                    "ground_mask": mask,
-                    "clean_mask": mask,
-                    "frame_id": tfds.features.Text(),
-                    "objects": tfds.features.Sequence(
-                        {"bbox": tfds.features.BBoxFeature()}
-                    ),
-                    "defects": {name: np.bool_ for name in annotations.DEFECTS},
-                }
-            ),
+            features=examples.features(),
             supervised_keys=("image", "ground_mask"),
-            homepage=f"https://www.kaggle.com/datasets/{HANDLE}",
+            homepage=f"https://www.kaggle.com/datasets/{sources.HANDLE}",
             metadata=tfds.core.MetadataDict(),
         )
 
-    def _split_generators(self, dl_manager):
-        """Returns a generator of examples per split that has any."""
-        source = sources.find_source(dl_manager.manual_dir)
+    @property
+    def ground_threshold(self):
+        """The intensity from which a rock counts in `ground_mask`."""
+        return getattr(self.builder_config, "ground_threshold", palette.ROCK_THRESHOLD)
+
+    def download_and_prepare(
+        self, *, download_dir=None, download_config=None, **kwargs
+    ):
+        """Builds the dataset, or reuses it when it was made from the same source.
+
+        Args:
+            download_dir: where Kaggle downloads and the default manual folder are.
+            download_config: tfds.download.DownloadConfig; `manual_dir` is the folder
+                with the dataset. Without one, as in `tfds.load`, a dataset that is
+                there is used without a look at any source.
+            **kwargs: of tfds.core.DatasetBuilder.download_and_prepare.
+
+        Raises:
+            ValueError: no source, a damaged one, or a dataset made from another one.
+        """
+        config = download_config or tfds.download.DownloadConfig()
+        downloads = tfds.core.Path(download_dir or self.data_dir_root / "downloads")
+        self._manual_dir = tfds.core.Path(config.manual_dir or downloads / "manual")
+        self._manual_dir = self._manual_dir.expanduser()
+        leftovers.remove(self.data_path.parent, self.version)
+        reuse = tfds.download.GenerateMode.REUSE_DATASET_IF_EXISTS
+        if self.is_prepared() and download_config and config.download_mode == reuse:
+            self._refuse_other_source(config.max_examples_per_split)
+        super().download_and_prepare(
+            download_dir=download_dir, download_config=download_config, **kwargs
+        )
+
+    def _refuse_other_source(self, max_examples):
+        source = sources.find_source(self._manual_dir)
         if source is None:
-            raise ValueError(f"No dataset in {dl_manager.manual_dir}")
-        logging.info("Building from %s.", source.description)
-        frames, problems, _ = layout.find_frames(source.sizes)
-        if problems:
-            raise ValueError(f"{len(problems)} problems: {problems}")
-        boxes, defects = self._annotations(source)
-        threshold = palette.ROCK_THRESHOLD
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            readings = dict(
-                zip(
-                    [frame.frame_id for frame in frames],
-                    pool.map(
-                        lambda f: reading.read_frame(source, f, threshold), frames
-                    ),
-                    strict=True,
-                )
+            return
+        made = dict(self.info.metadata.items())
+        before = made.get("source_fingerprint"), made.get("max_examples_per_split")
+        now = sources.fingerprint(source), max_examples
+        if before != now:
+            raise ValueError(
+                f"{self.data_dir} was made from the {made.get('source')} with "
+                f"fingerprint {before[0]}, at most {before[1] or 'all'} examples a "
+                f"split; asked for is the {source.description} with fingerprint "
+                f"{now[0]}, {now[1] or 'all'}. Build it anew with --overwrite (Python: "
+                f"download_mode=tfds.GenerateMode.REUSE_CACHE_IF_EXISTS), or use "
+                f"another --data_dir."
             )
-        problems = {i: r.problem for i, r in readings.items() if r.problem}
-        if problems:
-            raise ValueError(f"{len(problems)} problems: {problems}")
-        counts = collections.defaultdict(
-            lambda: {
-                "ground_mask": [0] * palette.NUM_CLASSES,
-                "clean_mask": [0] * palette.NUM_CLASSES,
-            }
+
+    def _download_and_prepare(self, dl_manager, download_config):
+        """Surveys the source, writes the examples, then checks the labels as a set."""
+        self._use_beam = bool(
+            download_config.beam_options or download_config.beam_runner
         )
-        for frame in frames:
-            for key, values in readings[frame.frame_id].pixel_counts.items():
-                old = counts[frame.split][key]
-                counts[frame.split][key] = [
-                    a + b for a, b in zip(old, values, strict=True)
-                ]
+        self._max_examples = download_config.max_examples_per_split
+        leftovers.mark(self.data_dir)
+        self._statistics = evidence.Statistics()
+        super()._download_and_prepare(dl_manager, download_config)
+        leftovers.unmark(self.data_dir)
+        if self._max_examples == 0:
+            return
+        self._statistics.check()
         self.info.metadata.update(
-            class_pixel_counts=dict(counts),
-            source_fingerprint=sources.fingerprint(source),
-            ground_threshold=threshold,
-            defect_lists_present=sorted(defects),
-            left_out_frames={},
+            source=self._source.description,
+            source_fingerprint=sources.fingerprint(self._source),
+            max_examples_per_split=self._max_examples,
+            class_pixel_counts=self._statistics.pixel_counts,
+            ground_threshold=self.ground_threshold,
+            ground_threshold_reason=THRESHOLD_REASON,
+            defect_lists_present=sorted(self._survey.defects),
+            left_out_frames=self._survey.left_out,
+            label_rules={
+                name: {
+                    "holds": holds,
+                    "of": total,
+                    "unit": rule.unit,
+                    "rule": rule.says,
+                }
+                | {"frames_breaking_it": self._statistics.broken[name]}
+                for name, rule in evidence.RULES.items()
+                for holds, total in [self._statistics.cases[name]]
+            },
         )
+
+    def _split_generators(self, dl_manager):
+        """Returns a generator of examples for each split that has any."""
+        self._source = self._find_source(dl_manager)
+        logging.info("Building lunar_rocks from the %s.", self._source.description)
+        self._survey = survey.look_over(
+            self._source,
+            leave_out=self._leave_out,
+            read_files=not self._use_beam,
+            max_frames=self._max_examples,
+        )
+        if self._survey.left_out:
+            logging.warning(survey.list_problems(self._survey.left_out, self._source))
         generators = {}
         for split in layout.SPLITS:
-            members = [frame for frame in frames if frame.split == split]
-            if members:
-                generators[split] = self._generate_examples(
-                    source, members, readings, boxes, defects
-                )
+            frames = [frame for frame in self._survey.frames if frame.split == split]
+            if frames:
+                generators[split] = self._generate_examples(frames)
             else:
-                logging.warning("Split %s has no frame and is left out.", split)
+                logging.warning("Split %s has no frames and is left out.", split)
         return generators
 
-    def _annotations(self, source):
-        boxes = {}
-        if annotations.BOXES_FILE in source.sizes:
-            boxes = annotations.read_boxes(source.read(annotations.BOXES_FILE))
-        defects = {
-            name: annotations.read_defect_list(source.read(f"{name}_IDs.txt"))
-            for name in annotations.DEFECTS
-            if f"{name}_IDs.txt" in source.sizes
-        }
-        return boxes, defects
-
-    def _generate_examples(self, source, frames, readings, boxes, defects):
-        """Yields (frame id, example)."""
-        for frame in frames:
-            found = readings[frame.frame_id]
-            yield (
-                frame.frame_id,
-                {
-                    "image": reading.read_image(source, frame),
-                    "ground_mask": found.ground_mask,
-                    "clean_mask": found.clean_mask,
-                    "frame_id": frame.frame_id,
-                    "objects": [
-                        {
-                            "bbox": tfds.features.BBox(
-                                ymin=top / layout.FRAME_HEIGHT,
-                                xmin=left / layout.FRAME_WIDTH,
-                                ymax=bottom / layout.FRAME_HEIGHT,
-                                xmax=right / layout.FRAME_WIDTH,
-                            )
-                        }
-                        for top, left, bottom, right in boxes.get(frame.frame_id, ())
-                    ],
-                    "defects": {
-                        name: frame.frame_id in defects.get(name, ())
-                        for name in annotations.DEFECTS
-                    },
-                },
+    def _find_source(self, dl_manager):
+        try:
+            folder = dl_manager.manual_dir
+        except AssertionError:  # It does not exist, or is empty.
+            folder = self._manual_dir
+        source = sources.find_source(folder) or sources.download()
+        if source is None:
+            raise ValueError(
+                f"No lunar_rocks source in {folder}: neither images/render (there or "
+                f"one folder deeper) nor a zip that holds it.\n{sources.STEPS}"
             )
+        return source
+
+    def _generate_examples(self, frames):
+        """Yields (frame id, example) in the order of the frames."""
+
+        def read(frame):
+            boxes = self._survey.boxes.get(frame.frame_id, [])
+            return reading.read_frame(self._source, frame, boxes, self.ground_threshold)
+
+        for found in parallel.ordered_map(read, frames):
+            frame_id = found.frame.frame_id
+            if found.problem:
+                self._leave_out_or_stop(frame_id, found.problem)
+                continue
+            self._statistics.add(found.statistics)
+            lists = self._survey.defects.items()
+            yield (
+                frame_id,
+                examples.example(
+                    found,
+                    self._survey.boxes.get(frame_id, []),
+                    {name for name, ids in lists if frame_id in ids},
+                ),
+            )
+
+    def _leave_out_or_stop(self, frame_id, problem):
+        if not self._leave_out:
+            raise ValueError(survey.list_problems({frame_id: problem}, self._source))
+        logging.warning("Left out %s: %s", frame_id, problem)
+        self._survey.left_out[frame_id] = problem
+
+
+def _environment_switch(name):
+    value = os.environ.get(name, "0")
+    if value not in ("", "0", "1"):
+        raise ValueError(f"{name} is 0 or 1: got {value!r}.")
+    return value == "1"

@@ -1,4 +1,4 @@
-"""Reads one frame: its files checked, its masks turned into class ids."""
+"""Reads one frame: checks its files, turns its masks into class ids."""
 
 import dataclasses
 import io
@@ -7,103 +7,152 @@ import numpy as np
 from PIL import Image
 
 from lunar_tfds import palette
-from lunar_tfds.lunar_rocks import layout, png
+from lunar_tfds.lunar_rocks import evidence, layout, png
 
-# Re-encoded copies have about 1 % of off-palette pixels, at class edges.
+# Share of a label image that may be off the palette. Copies encoded anew have about
+# 1 % there, at class edges; swapped or misread colours have far more.
 MAX_OFF_PALETTE = 0.02
-# A rendered sky is black: 99.2 % of its pixels are below 8 in frame 0001.
-DARK = 8
+
+
+class OffPaletteError(ValueError):
+    """A label image whose colours are not the palette's: it stops every build."""
 
 
 @dataclasses.dataclass
 class Reading:
-    """What was found in one frame.
+    """What a frame holds.
 
     Attributes:
-        frame_id: the frame.
-        problem: why the frame cannot be used, or None.
+        frame: the layout.Frame.
+        problem: why the frame cannot be used, or None. Without it:
+        image: bytes, 8-bit RGB PNG.
         ground_mask: bytes, PNG of class ids.
         clean_mask: bytes, PNG of class ids.
-        pixel_counts: dict of mask name to int list [NUM_CLASSES].
+        statistics: evidence.Statistics.
     """
 
-    frame_id: str
+    frame: layout.Frame
     problem: str | None = None
+    image: bytes = b""
     ground_mask: bytes = b""
     clean_mask: bytes = b""
-    pixel_counts: dict = dataclasses.field(default_factory=dict)
+    statistics: evidence.Statistics | None = None
 
 
-def read_frame(source, frame, rock_threshold):
-    """Returns the Reading of a frame; what is wrong with its files is in `problem`.
+def find_problem(source, frame):
+    """Returns what is wrong with the files of a frame, or None; decodes no pixel."""
+    for name in dict.fromkeys((frame.image, frame.ground, frame.clean)):
+        try:
+            _verified(source.read(name), frame)
+        except (ValueError, OSError) as error:
+            return f"{name}: {error}"
+    return None
+
+
+def read_frame(source, frame, boxes, rock_threshold):
+    """Returns the Reading of a frame.
 
     Args:
         source: where the files are.
         frame: layout.Frame.
+        boxes: list of (top, left, bottom, right), px, of its large rocks.
         rock_threshold: intensity from which a rock counts in a `ground` file.
+
+    Raises:
+        OffPaletteError: a mask has other colours than a mask of its kind.
     """
-    reading = Reading(frame.frame_id)
     name = frame.image
     try:
-        _verified(source.read(name), frame)
+        image = source.read(name)
+        color_type = _verified(image, frame)
         name = frame.ground
         kind = "clean" if frame.is_photo else "ground"
-        ground = _mask_ids(source.read(name), frame, kind, rock_threshold)
-        reading.ground_mask = reading.clean_mask = png.encode_ids(ground)
+        ground_rgb, ground = _read_mask(source, frame, name, kind, rock_threshold)
         clean = ground
         if not frame.is_photo:
             name = frame.clean
-            clean = _mask_ids(source.read(name), frame, "clean", rock_threshold)
-            reading.clean_mask = png.encode_ids(clean)
-    except (ValueError, OSError) as error:
-        reading.problem = f"{name}: {error}"
-        return reading
-    reading.pixel_counts = {
-        "ground_mask": _counts(ground),
-        "clean_mask": _counts(clean),
-    }
-    return reading
-
-
-def _counts(ids):
-    return np.bincount(ids.ravel(), minlength=palette.NUM_CLASSES).tolist()
+            _, clean = _read_mask(source, frame, name, "clean", rock_threshold)
+        name = frame.image
+        if color_type != png.RGB:
+            image = _as_rgb(image)
+        top = None if frame.is_photo else _top_rows(image)
+    except OffPaletteError:
+        raise
+    except (ValueError, OSError, SyntaxError) as error:
+        return Reading(frame, problem=f"{name}: {error}")
+    ground_mask = png.encode_ids(ground)
+    return Reading(
+        frame,
+        image=image,
+        ground_mask=ground_mask,
+        clean_mask=ground_mask if frame.is_photo else png.encode_ids(clean),
+        statistics=evidence.gather(
+            frame, top, ground_rgb, ground, clean, boxes, rock_threshold
+        ),
+    )
 
 
 def _verified(data, frame):
     width, height, color_type = png.verify(data)
-    expected = (layout.FRAME_WIDTH, layout.FRAME_HEIGHT)
-    if not frame.is_photo and (width, height) != expected:
+    if not frame.is_photo and (width, height) != layout.FRAME_SIZE:
         raise ValueError(
-            f"wrong size: {width}x{height}, a frame is {expected[0]}x{expected[1]}"
+            f"wrong size: {width}x{height}, a frame is "
+            f"{layout.FRAME_WIDTH}x{layout.FRAME_HEIGHT}"
         )
     return color_type
 
 
-def _mask_ids(data, frame, kind, rock_threshold):
-    rgb = decode_rgb(data, _verified(data, frame))
+def _read_mask(source, frame, name, kind, rock_threshold):
+    data = source.read(name)
+    _verified(data, frame)
+    rgb = decode(data)
     off = palette.off_palette(rgb, kind)
-    if off.mean() > MAX_OFF_PALETTE:
-        raise ValueError(f"off the palette: {np.count_nonzero(off)} pixels")
-    return palette.class_ids(rgb, rock_threshold)
+    count = np.count_nonzero(off)
+    if count > MAX_OFF_PALETTE * off.size:
+        colors, counts = np.unique(rgb[off], axis=0, return_counts=True)
+        worst = counts.argmax()
+        raise OffPaletteError(
+            f"{name}: {count} of {off.size} pixels ({count / off.size:.1%}) have "
+            f"colours that a {kind} mask never has, most often RGB "
+            f"{tuple(colors[worst].tolist())} ({counts[worst]} pixels). At most "
+            f"{MAX_OFF_PALETTE:.0%} may: sky is {_sky(kind)}, small rock green, large "
+            f"rock blue. Restore the original file; was it saved as BGR or as JPEG?"
+        )
+    return rgb, palette.class_ids(rgb, rock_threshold)
 
 
-def decode_rgb(data, color_type):
-    """Returns the pixels of a verified PNG file, uint8 [height, width, 3]."""
-    image = Image.open(io.BytesIO(data))
-    if color_type != png.RGB:
-        image = image.convert("RGB")
-    return np.asarray(image)
+def _sky(kind):
+    if kind == "clean":
+        return "RGB (255, 0, 0)"
+    return f"RGB ({palette.SKY_RED[1]}, 0, 0)"
 
 
-def read_image(source, frame):
-    """Returns the PNG bytes of the render or photo, as 8-bit RGB.
+def decode(data):
+    """Returns the pixels of a verified PNG file, uint8 [height, width, 3], RGB.
 
-    RGB files, the rule, pass untouched; others are encoded anew.
+    Channels lie apart in memory, which makes every comparison of one channel three
+    times as fast.
+
+    Raises:
+        ValueError: the pixel data are damaged.
     """
-    data = source.read(frame.image)
-    color_type = _verified(data, frame)
-    if color_type == png.RGB:
-        return data
+    try:
+        image = Image.open(io.BytesIO(data))
+        image.load()
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"corrupt pixel data: {error}") from error
+    image = image if image.mode == "RGB" else image.convert("RGB")
+    planes = b"".join(image.tobytes("raw", channel) for channel in "RGB")
+    shape = 3, image.height, image.width
+    return np.frombuffer(planes, np.uint8).reshape(shape).transpose(1, 2, 0)
+
+
+def _as_rgb(data):
     buffer = io.BytesIO()
-    Image.fromarray(decode_rgb(data, color_type)).save(buffer, "PNG", compress_level=1)
+    pixels = np.ascontiguousarray(decode(data))
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
+
+
+def _top_rows(data):
+    return decode(png.top_rows(data, evidence.TOP_ROWS))[: evidence.TOP_ROWS]

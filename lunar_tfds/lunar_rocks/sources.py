@@ -1,12 +1,29 @@
-"""Where the files come from."""
+"""Where the files come from: a folder, a zip read in place, or Kaggle."""
 
 import hashlib
+import importlib
+import re
+import zipfile
+import zlib
 
+from absl import logging
 from etils import epath
 
 from lunar_tfds.lunar_rocks import layout
 
-TEXT_SUFFIXES = (".csv", ".txt")
+HANDLE = "romainpessia/artificial-lunar-rocky-landscape-dataset"
+# What a browser and Kaggle's command line call the download.
+ZIP_NAMES = ("archive.zip", "artificial-lunar-rocky-landscape-dataset.zip")
+# The largest real file has 3 MB; a member of a zip that claims more is a bomb.
+MAX_MEMBER_BYTES = 64 << 20
+_RENDER = re.compile(r"((?:[^/]+/)?)images/render/[^/]+\.png", re.I)
+STEPS = f"""To get the dataset, in one of three ways:
+  1. Download https://www.kaggle.com/datasets/{HANDLE} (5 GB, "Download" button) and
+     put archive.zip, as it is, into the manual folder (--manual_dir=FOLDER, by default
+     DATA_DIR/downloads/manual). It is read in place.
+  2. Extract it: FOLDER/images/render, images/ground and images/clean, and beside
+     `images` real_moon_images and bounding_boxes.csv.
+  3. pip install 'lunar-tfds[kaggle]', which downloads it by itself."""
 
 
 class FolderSource:
@@ -26,12 +43,83 @@ class FolderSource:
             if path.is_dir():
                 for file in path.iterdir():
                     name = f"{folder}/{file.name}" if folder else file.name
-                    if layout.is_dataset_file(name):
+                    if layout.is_dataset_file(name) and not file.is_dir():
                         self.sizes[name] = file.stat().length
 
     def read(self, name):
         """Returns the bytes of a file."""
         return (self._root / name).read_bytes()
+
+
+class ZipSource:
+    """The zip as Kaggle gives it, read in place: nothing is ever extracted.
+
+    Members are looked up by the names of the layout, so a member called
+    `../../etc/passwd` is just not part of the dataset. Threads may share it.
+
+    Attributes:
+        description: what and where it is, for messages.
+        sizes: dict of file name, relative to the dataset's root, to size in bytes;
+            empty when the zip holds no `images/render`.
+
+    Raises:
+        ValueError: not a readable zip, or one with two datasets or twice a name.
+    """
+
+    def __init__(self, path):
+        self._path = epath.Path(path)
+        self.description = f"zip {path}"
+        try:
+            self._zip = zipfile.ZipFile(self._path.open("rb"))
+            infos = [info for info in self._zip.infolist() if not info.is_dir()]
+        except (zipfile.BadZipFile, OSError, ValueError) as error:
+            raise ValueError(
+                f"{path} is not a complete zip file ({error}). Download it again."
+            ) from error
+        matches = [_RENDER.fullmatch(info.filename) for info in infos]
+        # A member outside the archive, as in `../images/render`, has no place in it.
+        roots = {match[1] for match in matches if match} - {"../", "./"}
+        if len(roots) > 1:
+            raise ValueError(
+                f"{path} holds {len(roots)} datasets, in {sorted(roots)}. Keep one."
+            )
+        root = "".join(roots)
+        self._infos = {}
+        for info in infos if roots else ():
+            name = info.filename.removeprefix(root)
+            if info.filename.startswith(root) and layout.is_dataset_file(name):
+                if name in self._infos:
+                    raise ValueError(f"{path} holds {info.filename} twice.")
+                self._infos[name] = info
+        self.sizes = {name: info.file_size for name, info in self._infos.items()}
+
+    def __reduce__(self):
+        return ZipSource, (str(self._path),)
+
+    def read(self, name):
+        """Returns the bytes of a file.
+
+        Raises:
+            ValueError: the member is encrypted, damaged or larger than any real file.
+        """
+        info = self._infos[name]
+        if info.flag_bits & 1:
+            raise ValueError("encrypted member of the zip; store it without password")
+        if info.file_size > MAX_MEMBER_BYTES:
+            raise ValueError(
+                f"{info.file_size} bytes when unpacked, more than {MAX_MEMBER_BYTES}"
+            )
+        try:
+            return self._zip.read(info)
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            OSError,
+            RuntimeError,
+            NotImplementedError,
+        ) as error:
+            raise ValueError(f"damaged member of the zip: {error}") from error
 
 
 def fingerprint(source):
@@ -43,25 +131,68 @@ def fingerprint(source):
     digest = hashlib.sha256()
     for name in sorted(source.sizes):
         digest.update(f"{name}\0{source.sizes[name]}\n".encode())
-        if name.endswith(TEXT_SUFFIXES):
+        if name.endswith((".csv", ".txt")):
             digest.update(source.read(name))
     return digest.hexdigest()
 
 
-def find_source(manual_dir):
-    """Returns the source in a folder, or None.
+def find_source(folder):
+    """Returns the FolderSource or ZipSource in a folder, or None.
+
+    An extracted copy comes first, at the top or nested one folder deeper; then the zip
+    under one of Kaggle's names; then any other zip that holds the layout.
 
     Args:
-        manual_dir: the folder to look in, path-like; it need not exist.
+        folder: path-like, need not exist.
+
+    Raises:
+        ValueError: several copies of one kind, or an unreadable zip.
     """
-    manual_dir = epath.Path(manual_dir)
-    if not manual_dir.is_dir():
+    folder = epath.Path(folder)
+    if not folder.is_dir():
         return None
-    roots = [manual_dir] if (manual_dir / "images" / "render").is_dir() else []
-    if not roots:
-        roots = [
-            folder
-            for folder in sorted(manual_dir.iterdir())
-            if (folder / "images" / "render").is_dir()
-        ]
-    return FolderSource(roots[0]) if roots else None
+    if _has_renders(folder):
+        return FolderSource(folder)
+    children = sorted(folder.iterdir())
+    if nested := [FolderSource(path) for path in children if _has_renders(path)]:
+        return _only(nested)
+    zips = [path for path in children if path.name.lower().endswith(".zip")]
+    named = [path for path in zips if path.name in ZIP_NAMES]
+    return _only(
+        [source for path in named or zips if (source := ZipSource(path)).sizes]
+    )
+
+
+def _has_renders(folder):
+    return (folder / "images" / "render").is_dir()
+
+
+def _only(found):
+    if len(found) > 1:
+        names = ", ".join(source.description for source in found)
+        raise ValueError(f"Several copies of the dataset: {names}. Keep one of them.")
+    return found[0] if found else None
+
+
+def download():
+    """Returns the source that kagglehub downloads, or None when it is not installed.
+
+    Raises:
+        ValueError: the download failed, or holds no dataset.
+    """
+    try:
+        kagglehub = importlib.import_module("kagglehub")
+    except ImportError:
+        return None
+    logging.info("Downloading %s through kagglehub.", HANDLE)
+    try:
+        folder = kagglehub.dataset_download(HANDLE)
+    except Exception as error:  # Its errors share no base class.
+        raise ValueError(
+            f"kagglehub could not download {HANDLE}: {error}\n{STEPS}"
+        ) from error
+    source = find_source(folder)
+    if source is None:
+        raise ValueError(f"kagglehub left no images/render in {folder}.\n{STEPS}")
+    source.description = f"Kaggle download, {source.description}"
+    return source

@@ -1,0 +1,173 @@
+"""Evidence that the labels mean what the palette says, and class statistics.
+
+Channels or classes swapped in every file leave colours that are all legal. They cannot
+leave labels that fit the pictures, each other and the boxes.
+"""
+
+import dataclasses
+
+import numpy as np
+from absl import logging
+
+from lunar_tfds import palette
+from lunar_tfds.palette import LARGE_ROCK, NUM_CLASSES, SKY, SMALL_ROCK
+
+# A rendered sky is black: 99.2 % of its pixels are below 8 in frame 0001.
+DARK = 8
+# Sky reaches the upper edge of every frame that has any, so these rows tell, px.
+TOP_ROWS = 48
+MIN_AGREEMENT = 0.9
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """Something that holds of 90 % of its cases in a rightly labelled set.
+
+    Attributes:
+        says: the rule in words.
+        unit: of the cases.
+        min_cases: fewer cases in a whole set prove nothing.
+    """
+
+    says: str
+    unit: str
+    min_cases: int
+
+
+RULES = {
+    "sky_is_dark": Rule(
+        f"sky pixels of the upper {TOP_ROWS} rows are below {DARK} in the render",
+        "pixels",
+        1000,
+    ),
+    "skies_agree": Rule(
+        "pixels that ground or clean calls sky are sky in both", "pixels", 1000
+    ),
+    "rocks_agree": Rule(
+        "pixels that are rock in ground and clean are of the same class", "pixels", 1000
+    ),
+    # Over real frames 0001 to 0003 it holds of 789 of 789 pixels.
+    "overlaps_are_large": Rule(
+        "pixels both green and blue in ground (small rock inside a large one) that "
+        "clean calls rock are large rock there",
+        "pixels",
+        50,
+    ),
+    "boxes_hold_large_rocks": Rule(
+        "boxes of large rocks hold more large than small rock", "boxes", 5
+    ),
+}
+
+
+@dataclasses.dataclass
+class Statistics:
+    """Sums over frames.
+
+    Attributes:
+        pixel_counts: dict of split to mask name to int list [NUM_CLASSES].
+        cases: dict of rule name to [cases where it holds, all cases].
+        broken: dict of rule name to the number of frames that break it on their own.
+    """
+
+    pixel_counts: dict = dataclasses.field(default_factory=dict)
+    cases: dict = dataclasses.field(default_factory=lambda: {r: [0, 0] for r in RULES})
+    broken: dict = dataclasses.field(default_factory=lambda: dict.fromkeys(RULES, 0))
+
+    def add(self, other):
+        """Adds the sums of other frames."""
+        for split, masks in other.pixel_counts.items():
+            mine = self.pixel_counts.setdefault(split, {})
+            for mask, counts in masks.items():
+                zeros = [0] * NUM_CLASSES
+                pairs = zip(mine.get(mask, zeros), counts, strict=True)
+                mine[mask] = [a + b for a, b in pairs]
+        for rule in RULES:
+            self.cases[rule][0] += other.cases[rule][0]
+            self.cases[rule][1] += other.cases[rule][1]
+            self.broken[rule] += other.broken[rule]
+
+    def check(self):
+        """Logs the frames that break rules.
+
+        Raises:
+            ValueError: the set as a whole breaks a rule.
+        """
+        failed = []
+        for name, rule in RULES.items():
+            holds, total = self.cases[name]
+            if self.broken[name]:
+                logging.warning(
+                    "%d frames break the rule that %s.", self.broken[name], rule.says
+                )
+            if total >= rule.min_cases and holds < MIN_AGREEMENT * total:
+                failed.append(
+                    f"  {holds / total:.1%} of {total} {rule.unit}: {rule.says}"
+                )
+        if failed:
+            raise ValueError(
+                f"The labels do not fit the pictures. At least {MIN_AGREEMENT:.0%} "
+                f"must hold of each rule, but over the whole set:\n"
+                + "\n".join(failed)
+                + "\nRed is sky, green small rock, blue large rock. Restore the "
+                "original files; were channels (BGR), classes or folders swapped?"
+            )
+
+
+def gather(frame, top, ground_rgb, ground, clean, boxes, rock_threshold):
+    """Returns the Statistics of one frame.
+
+    Args:
+        frame: layout.Frame.
+        top: uint8 [TOP_ROWS, width, 3], the upper rows of a render; None of a photo.
+        ground_rgb: uint8 [height, width, 3], the raw label image.
+        ground: uint8 [height, width], its class ids.
+        clean: uint8 [height, width], class ids of the cleaned label image.
+        boxes: list of (top, left, bottom, right), px.
+        rock_threshold: intensity that `ground` was made with.
+    """
+    found = Statistics()
+    ground_counts = _counts(ground)
+    clean_counts = ground_counts if frame.is_photo else _counts(clean)
+    masks = {"ground_mask": ground_counts, "clean_mask": clean_counts}
+    found.pixel_counts[frame.split] = masks
+    if frame.is_photo:
+        return found
+    if rock_threshold != palette.ROCK_THRESHOLD:  # The rules speak of the author's.
+        ground = palette.class_ids(ground_rgb)
+        ground_counts = _counts(ground)
+    pair = np.bitwise_or(ground << 2, clean)
+    both_sky = _count(pair, SKY << 2 | SKY)
+    cases = found.cases
+    cases["skies_agree"] = [both_sky, ground_counts[SKY] + clean_counts[SKY] - both_sky]
+    same = sum(_count(pair, rock << 2 | rock) for rock in (SMALL_ROCK, LARGE_ROCK))
+    other = _count(pair, SMALL_ROCK << 2 | LARGE_ROCK)
+    other += _count(pair, LARGE_ROCK << 2 | SMALL_ROCK)
+    cases["rocks_agree"] = [same, same + other]
+    if ground_counts[SKY]:
+        dark = (top < DARK).all(axis=-1)[ground[:TOP_ROWS] == SKY]
+        cases["sky_is_dark"] = [int(np.count_nonzero(dark)), dark.size]
+    overlap = clean[(ground_rgb[..., 1] != 0) & (ground_rgb[..., 2] != 0)]
+    large = _count(overlap, LARGE_ROCK)
+    cases["overlaps_are_large"] = [large, large + _count(overlap, SMALL_ROCK)]
+    cases["boxes_hold_large_rocks"] = _boxes(ground, boxes)
+    for name, (holds, total) in cases.items():
+        found.broken[name] = int(holds < MIN_AGREEMENT * total)
+    return found
+
+
+def _boxes(ground, boxes):
+    holds = 0
+    for box in boxes:
+        top, left, bottom, right = (round(edge) for edge in box)
+        inside = ground[top:bottom, left:right]
+        holds += _count(inside, LARGE_ROCK) > _count(inside, SMALL_ROCK)
+    return [holds, len(boxes)]
+
+
+def _count(ids, value):
+    return int(np.count_nonzero(ids == value))
+
+
+def _counts(ids):
+    counts = [_count(ids, value) for value in range(1, NUM_CLASSES)]
+    return [ids.size - sum(counts), *counts]
