@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import time
 import zipfile
 
 import numpy as np
@@ -60,7 +61,7 @@ def save_state(workdir, variables, progress):
     Raises:
         OSError: it could not be written; the state saved before is unharmed.
     """
-    arrays = {f"variable_{i}": np.asarray(v) for i, v in enumerate(variables)}
+    arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(variables)}
     fields = {f.name: getattr(progress, f.name) for f in dataclasses.fields(progress)}
     arrays["confusion"] = fields.pop("confusion")
     # Python's JSON keeps nan and every digit of a float.
@@ -111,3 +112,29 @@ def read_progress(workdir):
     except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError):
         return None  # load_state says what is wrong with it.
     return fields["epoch"], fields["finished"]
+
+
+class Saver:
+    """Saves the state of a `Trainer`'s run; of several workers only the chief does.
+
+    Args:
+        workdir: folder of the run.
+        trainer: has `variables` and `progress`.
+        minutes: time between saves inside an epoch; 0 saves after every call.
+        chief: whether this process writes.
+    """
+
+    def __init__(self, workdir, trainer, minutes, chief=True):
+        self._workdir, self._trainer = workdir, trainer
+        self._seconds, self._chief = 60 * minutes, chief
+        self._saved = time.monotonic()
+
+    def is_due(self):
+        """Returns whether it is time to save inside an epoch."""
+        return self._chief and time.monotonic() - self._saved >= self._seconds
+
+    def save(self):
+        """Saves now."""
+        if self._chief:
+            save_state(self._workdir, self._trainer.variables, self._trainer.progress)
+        self._saved = time.monotonic()

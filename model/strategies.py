@@ -7,6 +7,15 @@ import tensorflow as tf
 
 STRATEGY_NAMES = ("one_device", "mirrored", "multi_worker_mirrored", "tpu")
 
+# What TensorFlow raises in the other workers when one of them is gone.
+LOST_WORKER_ERRORS = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
+
 
 def build_strategy(name, *, tpu="", virtual_devices=0):
     """Returns the `tf.distribute.Strategy` called `name`.

@@ -163,6 +163,26 @@ class Trainer:
         callbacks.on_test_end(logs)
         return logs
 
+    def check_workers_agree(self):
+        """Checks that every worker stands at the same step of the same epoch.
+
+        Raises:
+            ValueError: one of them found another state than the chief.
+        """
+        own = [self.progress.epoch, self.progress.step]
+
+        @tf.function
+        def mean():
+            position = self.strategy.run(lambda: tf.constant(own, tf.float32))
+            return self.strategy.reduce("MEAN", position, axis=None)
+
+        if mean().numpy().tolist() != own:
+            raise ValueError(
+                f"the workers do not stand at the same step: this one found epoch "
+                f"{own[0]}, step {own[1]} in its workdir. Put --workdir on a file "
+                "system that every worker sees"
+            )
+
     def _train_epoch(self, iterator, steps_per_epoch, callbacks):
         """Makes the steps that are left of the epoch under way."""
         progress = self.progress
