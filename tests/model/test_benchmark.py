@@ -1,0 +1,140 @@
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from model import benchmark, compiled, summary
+from model.losses import build_loss
+from model.vgg16_unet import build_vgg16_unet
+
+ENVIRONMENT = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
+
+# Puts an importer first that refuses TensorFlow, as where it is not installed.
+NO_TENSORFLOW = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "tensorflow":
+            raise ImportError("tensorflow is not here")
+sys.meta_path.insert(0, Refuse())
+"""
+
+NETWORK_UNDER_JAX = """
+import sys
+import keras, numpy as np
+from model import benchmark, losses, summary, vgg16_unet
+assert keras.backend.backend() == "jax"
+path, image_path, logits_path = sys.argv[1:]
+loaded = keras.models.load_model(path)
+image, expected = np.load(image_path), np.load(logits_path)
+np.testing.assert_allclose(loaded(image), expected, atol=1e-4 * np.abs(expected).max())
+mask = np.zeros((1, 32, 32), "int32")
+loaded.compile("sgd", losses.build_loss(class_weights=(1, 1, 2, 2)))
+assert np.isfinite(loaded.train_on_batch(image, mask))
+assert summary.block_costs(loaded)[-1].forward_gflop > 0
+try:
+    vgg16_unet.synchronize_batch_norm(loaded)
+except ValueError as error:
+    assert "TensorFlow backend" in str(error)
+else:
+    raise AssertionError("synchronized under JAX")
+report = benchmark.run(["float16"], 32, [1], 4, 64, seconds=0.01)
+assert report["backend"] == "jax" and report["results"][0]["step_gflops"] > 0
+assert "tensorflow" not in sys.modules
+"""
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("jax") is None, reason="pip install jax to run this"
+)
+def test_network_losses_and_benchmark_run_on_jax_without_tensorflow(tmp_path):
+    keras.utils.set_random_seed(0)
+    model = build_vgg16_unet(
+        image_size=32,
+        encoder_weights=None,
+        frozen_blocks=0,
+        decoder_filters=(8, 8, 8, 8),
+        synchronized_batch_norm=True,
+    )
+    model.save(tmp_path / "model.keras")
+    image = np.random.default_rng(0).random((1, 32, 32, 3), "float32")
+    np.save(tmp_path / "image.npy", image)
+    np.save(tmp_path / "logits.npy", model(image))
+    files = [tmp_path / name for name in ("model.keras", "image.npy", "logits.npy")]
+    subprocess.run(
+        [sys.executable, "-c", NO_TENSORFLOW + NETWORK_UNDER_JAX, *map(str, files)],
+        check=True,
+        env={**ENVIRONMENT, "KERAS_BACKEND": "jax"},
+    )
+
+
+def test_command_reports_every_precision_as_table_and_json(tmp_path):
+    path = tmp_path / "benchmark.json"
+    flags = "--image_size=32 --batch_size=1 --matrix_size=128 --seconds=0.02"
+    result = subprocess.run(
+        [sys.executable, "-m", "model.benchmark", *flags.split(), f"--json={path}"]
+        + ["--precision=float32,bfloat16,float16"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=ENVIRONMENT,
+    )
+    report = json.loads(path.read_text())
+    rows = report["results"]
+    assert [row["precision"] for row in rows] == ["float32", "bfloat16", "float16"]
+    for row, line in zip(rows, result.stdout.splitlines()[3:], strict=True):
+        assert line.split()[0] == row["precision"]
+        for part in ("forward", "step"):
+            share = row[f"{part}_gflops"] / row["matmul_gflops"]
+            assert row[f"{part}_peak_share"] == pytest.approx(share)
+            rate = row["batch_size"] / row[f"{part}_ms"] * 1e3
+            assert row[f"{part}_images_per_s"] == pytest.approx(rate)
+
+
+def test_time_per_call_grows_the_count_until_the_time_is_long_enough():
+    calls = []
+
+    def call():
+        calls.append(1)
+        return keras.ops.ones(())
+
+    duration = benchmark.seconds_per_call(call, 0.02)
+    assert len(calls) > 3 and 0 < duration < 0.02
+
+
+def test_gflops_are_the_counted_ones_over_the_measured_time(monkeypatch):
+    monkeypatch.setattr(benchmark, "seconds_per_call", lambda call, seconds: 0.5)
+    row = benchmark.measure("float32", 32, 3, 4, seconds=1.0)
+    model = build_vgg16_unet(image_size=32, encoder_weights=None, frozen_blocks=0)
+    forward = summary.block_costs(model)[-1].forward_gflop
+    assert row["forward_gflops"] == pytest.approx(forward * 3 / 0.5)
+    assert row["forward_images_per_s"] == pytest.approx(6.0)
+    assert forward < row["step_gflops"] * 0.5 / 3 < 3 * forward
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_a_few_steps_learn_in_every_precision_with_float16_loss_scaling(policy):
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = build_vgg16_unet(image_size=32, encoder_weights=None, frozen_blocks=0)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.compile(keras.optimizers.Adam(1e-3), build_loss())
+    scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert scaled == (policy == "mixed_float16")
+    assert {v.dtype for v in model.trainable_variables} == {"float32"}
+    image = np.random.default_rng(0).random((2, 32, 32, 3), "float32")
+    mask = (image[..., 0] > 0.5).astype("int32")
+    step = compiled.compile_train_step(
+        model, keras.ops.convert_to_tensor(image), keras.ops.convert_to_tensor(mask)
+    )
+    values = [float(compiled.wait_for(step())) for _ in range(12)]
+    assert np.isfinite(values).all()
+    assert values[-1] < values[0]
+    assert all(np.isfinite(v).all() for v in map(np.array, model.trainable_variables))
