@@ -6,6 +6,8 @@ import numpy as np
 
 CHUNK = 1_500_000  # Ray-plane pairs in one batch: about 6 MB an array.
 
+SHADOW_LENGTH = 2.0  # Height of a rock over its foot at the most, radii.
+
 
 @dataclasses.dataclass(frozen=True)
 class Hits:
@@ -85,22 +87,25 @@ def shadowed(camera, rocks, points, lit, seen, sun):
     towards = sum(rocks.normals[..., i] * sun[i] for i in range(3))
     ends, towards = ends.T.astype("f4"), towards.T.astype("f4")
     normals = rocks.normals.transpose(1, 2, 0).astype("f4")
+    x, y, z = np.ascontiguousarray(points.T)
     for index, rows, columns in _boxes(camera, _bounds(camera, rocks, sun)):
         pixels = (rows[:, :, None] * camera.width + columns[:, None, :]).reshape(
             len(index), -1
         )
-        rock = np.broadcast_to(index[:, None], pixels.shape)
-        open_pixels = lit[pixels] & (seen[pixels] != rock)
-        pixel, rock = pixels[open_pixels], rock[open_pixels]
-        x, y, z = points[pixel].T
+        px, py, pz = x[pixels], y[pixels], z[pixels]
 
-        def gaps(rock=rock, x=x, y=y, z=z):
-            for end, (nx, ny, nz) in zip(ends, normals, strict=True):
-                yield end[rock] - (nx[rock] * x + ny[rock] * y + nz[rock] * z)
+        def gaps(index=index, px=px, py=py, pz=pz):
+            for end, plane in zip(ends, normals, strict=True):
+                nx, ny, nz = plane[:, index, None]
+                gap = nx * px
+                gap += ny * py
+                gap += nz * pz
+                yield np.subtract(end[index, None], gap, out=gap)
 
-        enter, leave = _interval(gaps(), (t[rock] for t in towards))
-        dark[pixel[(enter < leave) & (leave > 0)]] = True
-    return dark
+        enter, leave = _interval(gaps(), (t[index, None] for t in towards))
+        hidden = (enter < leave) & (leave > 0) & (seen[pixels] != index[:, None])
+        dark[pixels[hidden]] = True
+    return dark & lit
 
 
 def _ray_planes(camera, rocks):
@@ -166,23 +171,24 @@ def _bounds(camera, rocks, sun=None):
     With a sun, the box also holds the shadow as far as it may fall.
     """
     relative = rocks.centres - np.asarray(camera.position)
-    corners = np.array(list(np.ndindex(2, 2, 2))) * 2.0 - 1
-    points = relative[:, None] + corners * rocks.radii[:, None, None]
+    spots = [relative]
     if sun is not None:
-        length = 2.6 * rocks.radii / sun[2]
-        ends = points - length[:, None, None] * np.asarray(sun)
-        points = np.concatenate([points, ends], axis=1)
-    column, row, depth = camera.project(points)
-    near = depth < 0.05
-    some, every = near.any(1), near.all(1)
-    low = np.stack([row.min(1), column.min(1)], -1)
-    high = np.stack([row.max(1), column.max(1)], -1)
-    low[some], high[some] = -1e6, 1e6
+        spots.append(relative - SHADOW_LENGTH * rocks.radii[:, None] * sun / sun[2])
+    column, row, depth = camera.project(np.stack(spots, 1))
+    radii = rocks.radii[:, None]
+    near, behind = depth < 1.3 * radii + 0.05, depth < -radii
+    # A sphere off the axis looks longer, at the frame's corners by this much.
+    stretch = 1 + np.hypot(column - camera.width / 2, row - camera.height / 2) * (
+        camera.pixel_angle
+    )
+    size = stretch * radii / (np.where(near, 1, depth - radii) * camera.pixel_angle)
+    low = np.stack([(row - size).min(1), (column - size).min(1)], -1)
+    high = np.stack([(row + size).max(1), (column + size).max(1)], -1)
+    low[near.any(1)], high[near.any(1)] = -1e6, 1e6
     low, high = np.clip(low, -1e6, 1e6), np.clip(high, -1e6, 1e6)
-    size = np.array([camera.height, camera.width])
     first = np.maximum(np.floor(low).astype(int), 0)
-    last = np.minimum(np.ceil(high).astype(int), size - 1)
-    last[every] = -1
+    last = np.minimum(np.ceil(high).astype(int), [camera.height - 1, camera.width - 1])
+    last[behind.all(1)] = -1
     return np.stack([first[:, 0], last[:, 0], first[:, 1], last[:, 1]], -1)
 
 

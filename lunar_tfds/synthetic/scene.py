@@ -50,10 +50,8 @@ def render_scene(seed, index, *, height=HEIGHT, width=WIDTH):
         (x, y, length, height) of the large rocks, for `bounding_boxes.csv`.
     """
     rng = np.random.default_rng([seed, index])
-    camera, land, light = _draw_place(rng, index, height, width)
-    stones = _draw_rocks(rng, index, camera, land)
-    rays = camera.rays()
-    soil = land.hit(camera, rays)
+    camera, land, light, soil = _draw_place(rng, index, height, width)
+    stones = _draw_rocks(rng, index, camera, land, soil)
     wobble = _wobble(rng, height, width)
     view = trace(camera, soil, stones, wobble)
     render = shading.shade(rng, camera, land, stones, view, light)
@@ -95,7 +93,7 @@ def ground_mask(camera, stones, view):
 
 
 def _draw_place(rng, index, height, width):
-    """Returns (camera, terrain, light)."""
+    """Returns (camera, terrain, light, depth of the ground at each pixel)."""
     slot = index % PERIOD
     yaw = rng.uniform(0, 2 * np.pi)
     # Author: three quarters of the suns stand at 20 to 40 degrees, the rest at 40-50.
@@ -123,11 +121,14 @@ def _draw_place(rng, index, height, width):
     )
     lie = rng.integers(2**63)
     land = terrain.build_terrain(np.random.default_rng(lie), relief, yaw, elevation)
-    if _lit_share(camera, land) < LEAST_LIT:
+    soil = land.hit(camera, camera.rays())
+    if _lit_share(camera, land, soil) < LEAST_LIT:
         relief = dataclasses.replace(relief, massif=terrain.Relief.massif)
         land = terrain.build_terrain(np.random.default_rng(lie), relief, yaw, elevation)
-    if slot in NO_SKY:
-        camera = _look_down(camera, land)
+        soil = land.hit(camera, camera.rays())
+    while slot in NO_SKY and np.isinf(soil).any():
+        camera = dataclasses.replace(camera, pitch=camera.pitch - np.radians(4))
+        soil = land.hit(camera, camera.rays())
     light = shading.Light(
         sun_elevation=elevation,
         gain=rng.uniform(195, 235),
@@ -138,7 +139,7 @@ def _draw_place(rng, index, height, width):
         mottling=rng.uniform(0.02, 0.07),
         blur=rng.uniform(0.05, 0.12),
     )
-    return camera, land, light
+    return camera, land, light, soil
 
 
 def _draw_massif(rng, elevation):
@@ -150,25 +151,17 @@ def _draw_massif(rng, elevation):
     return distance, distance * rng.uniform(-0.4, 0.4), height
 
 
-def _lit_share(camera, land):
+def _lit_share(camera, land, soil):
     """Returns the share of the ground in view that the terrain leaves in the sun."""
-    rays = camera.rays()[::7]
-    depth = land.hit(camera, rays)
-    points = (rays * depth[:, None])[np.isfinite(depth)] + np.float32(camera.position)
+    hit = np.nonzero(np.isfinite(soil))[0][::7]
+    points = camera.rays()[hit] * soil[hit, None] + np.float32(camera.position)
     if not len(points):
         return 1.0
     shadow = land.surface(points[:, 0], points[:, 1])[3]
     return float(np.mean(points[:, 2] > shadow - 0.01))
 
 
-def _look_down(camera, land):
-    """Returns the camera pitched down until it sees no sky."""
-    while np.isinf(land.hit(camera, camera.rays())).any():
-        camera = dataclasses.replace(camera, pitch=camera.pitch - np.radians(4))
-    return camera
-
-
-def _draw_rocks(rng, index, camera, land):
+def _draw_rocks(rng, index, camera, land, soil):
     """Returns the Rocks of a scene."""
     slot = index % PERIOD
     shapes = rocks.draw_shapes(rng, rng.uniform(0.2, 1.0))
@@ -186,14 +179,17 @@ def _draw_rocks(rng, index, camera, land):
         rocks.scatter(rng, p, camera, land, shapes, clumping) for p in populations
     ]
     if slot in BOULDER:
-        groups.append(_boulder(rng, camera, land, shapes))
+        groups.append(_boulder(rng, camera, land, shapes, soil))
     stones = rocks.join(groups)
     return rocks.embed(rng, stones, land, shapes) if slot not in BARE else stones
 
 
-def _boulder(rng, camera, land, shapes):
+def _boulder(rng, camera, land, shapes, soil):
     """Returns one large rock that fills over BOULDER_SHARE of the frame."""
-    soil = land.hit(camera, camera.rays())
+    small = dataclasses.replace(
+        camera, height=camera.height // 4, width=camera.width // 4
+    )
+    soil = soil.reshape(camera.height, camera.width)[2::4, 2::4].ravel()
     target = rng.uniform(BOULDER_SHARE + 0.03, 0.4)
     radius = rng.uniform(0.8, 1.6)
     bearing = camera.yaw + np.radians(rng.uniform(-15, 15))
@@ -205,7 +201,7 @@ def _boulder(rng, camera, land, shapes):
         boulder = rocks.place(
             rng, rocks.LARGE, position, [radius], land, shapes, flatness=(0.7, 1.0)
         )
-        share = np.mean(raycast.cast(camera, boulder, soil).rock >= 0)
+        share = np.mean(raycast.cast(small, boulder, soil).rock >= 0)
         if share > target:
             return boulder
         if distance > 1.4 * radius + 0.3:

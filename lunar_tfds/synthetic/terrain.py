@@ -242,24 +242,28 @@ def cast_shadows(terrain, sun_elevation):
 
 def _enlarge(coarse, corners, spacings):
     """Returns the part of a coarse level under the next finer one, cubically."""
-    for axis in (0, 1):
-        world = corners[0][1 - axis] + spacings[0] * np.arange(GRID)
-        u = (world - corners[1][1 - axis]) / spacings[1]
-        first = np.floor(u).astype(int)
-        t = (u - first).astype(np.float32)
-        shape = (-1, 1) if axis == 0 else (1, -1)
-        # Catmull-Rom weights of the four neighbours.
-        weights = (
-            -0.5 * t + t**2 - 0.5 * t**3,
-            1 - 2.5 * t**2 + 1.5 * t**3,
-            0.5 * t + 2 * t**2 - 1.5 * t**3,
-            -0.5 * t**2 + 0.5 * t**3,
-        )
-        coarse = sum(
-            np.take(coarse, first + i - 1, axis=axis) * w.reshape(shape)
-            for i, w in enumerate(weights)
-        )
-    return coarse
+    place = [(corners[0][a] - corners[1][a]) / spacings[1] for a in (1, 0)]
+    ratio = spacings[0] / spacings[1]
+    left = int(place[1]) - 1  # Only the columns needed, before the rows are enlarged.
+    coarse = coarse[:, left : left + int(GRID * ratio) + 5]
+    coarse = _enlarge_rows(coarse, place[0] + ratio * np.arange(GRID))
+    return _enlarge_rows(coarse.T, place[1] - left + ratio * np.arange(GRID)).T
+
+
+def _enlarge_rows(coarse, position):
+    """Returns rows at fractional positions, by Catmull-Rom's four weights."""
+    first = np.floor(position).astype(int)
+    t = (position - first).astype(np.float32)[:, None]
+    weights = (
+        -0.5 * t + t**2 - 0.5 * t**3,
+        1 - 2.5 * t**2 + 1.5 * t**3,
+        0.5 * t + 2 * t**2 - 1.5 * t**3,
+        -0.5 * t**2 + 0.5 * t**3,
+    )
+    total = coarse[first - 1] * weights[0]
+    for i in (1, 2, 3):
+        total += coarse[first + i - 1] * weights[i]
+    return total
 
 
 def _patches(rng):
@@ -276,22 +280,24 @@ def _patches(rng):
 
 def _ridge(rng, relief, corner, spacing, forward):
     """Returns float32 [GRID, GRID], hills that rise beyond `relief.ridge_start`."""
-    x = (corner[0] + spacing * np.arange(GRID))[None, :]
-    y = (corner[1] + spacing * np.arange(GRID))[:, None]
-    distance = np.hypot(x, y) + 1e-3
-    ahead = (x * forward[0] + y * forward[1]) / distance
-    aside = (y * forward[0] - x * forward[1]) / distance
-    wave = 1.0
+    x = (corner[0] + spacing * np.arange(GRID)).astype(np.float32)[None, :]
+    y = (corner[1] + spacing * np.arange(GRID)).astype(np.float32)[:, None]
+    distance = np.hypot(x, y) + np.float32(1e-3)
+    # A lumpy crest: a smooth function of the bearing, -2 to 2.
+    side = np.array([0.4 * forward[0] - forward[1], 0.4 * forward[1] + forward[0]])
+    bearing = (x * np.float32(side[0]) + y * np.float32(side[1])) / distance
+    table = np.linspace(-2, 2, 1024)
+    wave = np.ones(len(table))
     for harmonic in range(2, 7):
-        amount = rng.normal(0, 0.9 / harmonic)
-        wave = wave + amount * np.sin(
-            harmonic * (aside + 0.4 * ahead) * 1.7 + rng.uniform(0, 2 * np.pi)
+        wave += rng.normal(0, 0.9 / harmonic) * np.sin(
+            1.7 * harmonic * table + rng.uniform(0, 2 * np.pi)
         )
+    wave = np.maximum(wave, 0.05).astype(np.float32)
     start = relief.ridge_start
-    beyond = np.maximum(distance - start, 0)
-    width = 0.6 * start + 150
-    rise = relief.ridge_slope * width * (1 - np.exp(-((beyond / width) ** 2)))
-    return (rise * np.maximum(wave, 0.05)).astype(np.float32)
+    width = np.float32(0.6 * start + 150)
+    beyond = np.maximum(distance - np.float32(start), 0) / width
+    rise = np.float32(relief.ridge_slope) * width * (1 - np.exp(-beyond * beyond))
+    return rise * wave[((bearing + 2) * (1023 / 4)).astype(np.int32)]
 
 
 def _massif(relief, corner, spacing):
