@@ -134,7 +134,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         self._max_examples = download_config.max_examples_per_split
         leftovers.mark(self.data_dir)
         self._statistics = evidence.Statistics()
+        self._notes = []
         super()._download_and_prepare(dl_manager, download_config)
+        self._collect_notes()
         leftovers.unmark(self.data_dir)
         if self._max_examples == 0:
             return
@@ -176,7 +178,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         generators = {}
         for split in layout.SPLITS:
             frames = [frame for frame in self._survey.frames if frame.split == split]
-            if frames:
+            if frames and self._use_beam:
+                generators[split] = self._beam_examples(split, frames)
+            elif frames:
                 generators[split] = self._generate_examples(frames)
             else:
                 logging.warning("Split %s has no frames and is left out.", split)
@@ -198,31 +202,49 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, frames):
         """Yields (frame id, example) in the order of the frames."""
 
-        def read(frame):
-            boxes = self._survey.boxes.get(frame.frame_id, [])
+        def read(job):
+            frame, boxes, _ = job
             return reading.read_frame(self._source, frame, boxes, self.ground_threshold)
 
-        for found in parallel.ordered_map(read, frames):
-            frame_id = found.frame.frame_id
-            if found.problem:
-                self._leave_out_or_stop(frame_id, found.problem)
-                continue
-            self._statistics.add(found.statistics)
-            lists = self._survey.defects.items()
-            yield (
-                frame_id,
-                examples.example(
-                    found,
-                    self._survey.boxes.get(frame_id, []),
-                    {name for name, ids in lists if frame_id in ids},
-                ),
-            )
+        jobs = [self._job(frame) for frame in frames]
+        found = parallel.ordered_map(read, jobs)
+        for (frame, boxes, defects), result in zip(jobs, found, strict=True):
+            if result.problem:
+                self._leave_out_or_stop({frame.frame_id: result.problem})
+            else:
+                self._statistics.add(result.statistics)
+                yield frame.frame_id, examples.example(result, boxes, defects)
 
-    def _leave_out_or_stop(self, frame_id, problem):
+    def _job(self, frame):
+        boxes = self._survey.boxes.get(frame.frame_id, [])
+        lists = self._survey.defects.items()
+        return frame, boxes, [name for name, ids in lists if frame.frame_id in ids]
+
+    def _beam_examples(self, split, frames):
+        from lunar_tfds.lunar_rocks import scale_out  # Beam is needed only here.
+
+        path = self.data_path / f"notes-{split}.json"
+        self._notes.append(path)
+        jobs = [self._job(frame) for frame in frames]
+        return scale_out.ReadFrames(self._source, jobs, self.ground_threshold, path)
+
+    def _collect_notes(self):
+        problems = {}
+        for path in self._notes:
+            from lunar_tfds.lunar_rocks import scale_out
+
+            notes = scale_out.read_notes(path)
+            self._statistics.add(notes.statistics)
+            problems |= notes.problems
+        if problems:
+            self._leave_out_or_stop(problems)
+
+    def _leave_out_or_stop(self, problems):
+        message = survey.list_problems(problems, self._source)
         if not self._leave_out:
-            raise ValueError(survey.list_problems({frame_id: problem}, self._source))
-        logging.warning("Left out %s: %s", frame_id, problem)
-        self._survey.left_out[frame_id] = problem
+            raise ValueError(message)
+        logging.warning(message)
+        self._survey.left_out |= problems
 
 
 def _environment_switch(name):
