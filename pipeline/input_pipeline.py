@@ -3,15 +3,21 @@
 Every batch is a function of the seed, the epoch and the step. A dataset of steps is
 mapped to example numbers, records, pixels and batches; parallel calls, replicas and
 workers change who computes a batch and never what is in it.
+
+Each epoch goes through a full permutation of the examples, whatever the cache: records
+and cached pixels are read by number, so there is no shuffle buffer, whose size would
+limit how well examples are mixed and how much memory they hold. At any time there are
+as many decoded examples in memory as parallel calls and waiting batches need.
 """
 
 import tensorflow as tf
 
 from lunar_tfds import palette
-from pipeline import records, warp
+from pipeline import cache as caches
+from pipeline import pixels, records, warp
 from pipeline.augmentation import Augmentation, draw
 from pipeline.records import resolve_split
-from pipeline.resize import output_size, pool, pool_factors, resize_image
+from pipeline.resize import output_size
 
 __all__ = [
     "Augmentation",
@@ -22,8 +28,6 @@ __all__ = [
     "steps_per_epoch",
     "training_dataset",
 ]
-
-MASKS = ("ground", "clean")
 
 
 def num_examples(builder, split, *, exclude_defects=(), protocol=None):
@@ -57,6 +61,7 @@ def training_dataset(
     augmentation=Augmentation(),  # noqa: B008, it is frozen.
     cache="none",
     cache_dir=None,
+    cache_channels=3,
     seed=0,
     start_epoch=0,
     start_step=0,
@@ -65,41 +70,103 @@ def training_dataset(
     exclude_defects=(),
     protocol=None,
     xla=True,
+    data_service=None,
 ):
-    """Returns endless training batches."""
+    """Returns endless training batches of static shape.
+
+    An epoch holds each example at most once and leaves out fewer than one global
+    batch of them, others in each epoch. Steps count from `start_epoch` and
+    `start_step`, and what comes is what an uninterrupted run gives from there: what
+    came before is not read.
+
+    Args:
+        builder: a built `tfds.core.DatasetBuilder` of `lunar_rocks`.
+        split: a TFDS split of renders or, with a protocol, one of the protocol's.
+        mask: 'ground' or 'clean'.
+        image_size: int or (height, width), px.
+        global_batch_size: examples in a step over all replicas.
+        augmentation: `Augmentation`, or None for none.
+        cache: 'none', 'memory' or 'disk': where decoded pixels are kept. The first
+            use decodes every example before the first batch.
+        cache_dir: folder of the disk cache.
+        cache_channels: 1 caches the mean of the three channels, which halves the
+            cache; in the renders, which are near-grey, no channel is further than 3
+            of 255 from it. Photos lose their colour. 3 keeps all.
+        seed: int.
+        start_epoch: int.
+        start_step: int, steps into that epoch.
+        input_context: `tf.distribute.InputContext` of one worker, or None: all.
+        one_hot: masks as float32 [b, H, W, 4] instead of ids.
+        exclude_defects: names of defect lists whose frames are left out.
+        protocol: None, or a name in `protocols.PROTOCOLS`.
+        xla: False runs the same ops uncompiled: same ids, pixels within 1e-5.
+        data_service: address of a tf.data service dispatcher, 'grpc://host:port',
+            whose workers then read and warp; all must reach the dataset's files. With
+            more than one worker, batches keep their contents and may change order.
+
+    Returns:
+        tf.data.Dataset of (image float32 [b, H, W, 3] in [0, 1], mask int32
+        [b, H, W]); b is the batch of one replica, global_batch_size / replicas, for
+        `strategy.distribute_datasets_from_function`.
+
+    Raises:
+        ValueError: an argument is out of range; see `records.find`, `caches` and
+            `replica_share` for the rest.
+    """
+    _check_start(start_epoch, start_step, data_service, cache)
     size = output_size(image_size)
     examples = records.find(
         builder, split, exclude_defects=exclude_defects, protocol=protocol
     )
+    if examples.varied_sizes:
+        raise ValueError(
+            f"Training reads frames of one size: split {split!r} holds photos. Leave "
+            "'real' out; evaluation_dataset reads it."
+        )
     steps = steps_per_epoch(len(examples), global_batch_size)
     replicas, batch_size = replica_share(global_batch_size, input_context)
-    first = start_epoch * steps + start_step
+    source = pixels.Source(examples, mask, size, grey=_is_grey(cache_channels))
+    stored = _stored(
+        builder,
+        split,
+        mask,
+        examples,
+        source,
+        cache,
+        cache_dir,
+        exclude_defects,
+        protocol,
+    )
+    own = slice(replicas.start * batch_size, replicas.stop * batch_size)
 
-    def places(step):
-        epoch, step_of_epoch = step // steps, step % steps
-        order = permutation(len(examples), seed, epoch)
-        numbers = order[step_of_epoch * global_batch_size :][:global_batch_size]
-        place = tf.range(global_batch_size)
-        own = slice(replicas.start * batch_size, replicas.stop * batch_size)
-        steps_of = tf.fill([batch_size * len(replicas)], step)
-        return steps_of, place[own], numbers[own]
+    def batches(step):
+        """Returns (step, place in the global batch, example) of each own example."""
+        order = permutation(len(examples), seed, step // steps)
+        numbers = order[step % steps * global_batch_size :][:global_batch_size][own]
+        places = tf.range(global_batch_size)[own]
+        shape = [len(replicas), batch_size]
+        steps_of = tf.fill(shape, step)
+        return steps_of, tf.reshape(places, shape), tf.reshape(numbers, shape)
 
-    dataset = tf.data.Dataset.range(first, tf.int64.max).map(places).unbatch()
-    source = pixel_source(examples, mask, size)
+    apply = _warp_function(source, size, augmentation, xla)
 
-    def load(step, place, number):
-        return step, place, *source(number)
-
-    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE)
-    dataset = dataset.batch(batch_size, drop_remainder=True)
-    warp_batch = make_warp(size, augmentation, xla)
-
-    def augment(step, place, images, masks):
+    def augment(step, places, numbers, *tensors):
         changes = draw(augmentation, seed, step[0], global_batch_size)
-        changes = {k: tf.gather(v, place) for k, v in changes.items()}
-        return finish(*warp_batch(images, masks, changes), one_hot)
+        changes = {k: tf.gather(v, places) for k, v in changes.items()}
+        tensors = tensors or tuple(tf.gather(t, numbers) for t in stored)
+        return _finish(*apply(tensors, changes), one_hot)
 
+    start = start_epoch * steps + start_step
+    dataset = tf.data.Dataset.range(start, tf.int64.max).map(batches).unbatch()
+    if stored is None:
+        dataset = _load(dataset, source, batch_size)
     dataset = dataset.map(augment, num_parallel_calls=tf.data.AUTOTUNE)
+    if data_service is not None:
+        dataset = dataset.apply(
+            tf.data.experimental.service.distribute(
+                tf.data.experimental.service.ShardingPolicy.DYNAMIC, data_service
+            )
+        )
     return dataset.prefetch(2).with_options(_options())
 
 
@@ -112,46 +179,85 @@ def evaluation_dataset(
     global_batch_size=8,
     cache="none",
     cache_dir=None,
+    cache_channels=3,
     input_context=None,
     one_hot=False,
     exclude_defects=(),
     protocol=None,
     xla=True,
 ):
-    """Returns batches that hold each example once, the last one padded."""
+    """Returns batches that hold each example exactly once, in a fixed order.
+
+    The last batch is padded to its full size by repeating the first example with
+    weight 0, so shapes are static and every worker gets the same number of batches.
+    The images are those of `resize.resize_image`. Photos (split 'real'), whose sizes
+    vary, are not cached.
+
+    Args:
+        builder: see `training_dataset`, as for all that follow.
+        split: any TFDS split or, with a protocol, one of the protocol's.
+        mask: 'ground' or 'clean'.
+        image_size: int or (height, width), px.
+        global_batch_size: examples in a step over all replicas.
+        cache: 'none', 'memory' or 'disk'.
+        cache_dir: folder of the disk cache.
+        cache_channels: 3, or 1 for grey.
+        input_context: `tf.distribute.InputContext` of one worker, or None: all.
+        one_hot: masks as float32 [b, H, W, 4] instead of ids.
+        exclude_defects: names of defect lists whose frames are left out.
+        protocol: None, or a name in `protocols.PROTOCOLS`.
+        xla: False runs the same ops uncompiled.
+
+    Returns:
+        tf.data.Dataset of (image float32 [b, H, W, 3] in [0, 1], mask int32
+        [b, H, W], sample_weight float32 [b], 1 or 0).
+
+    Raises:
+        ValueError: see `training_dataset`.
+    """
     size = output_size(image_size)
     examples = records.find(
         builder, split, exclude_defects=exclude_defects, protocol=protocol
     )
     replicas, batch_size = replica_share(global_batch_size, input_context)
-    steps = -(-len(examples) // global_batch_size)
-
-    def places(step):
-        place = step * global_batch_size + tf.range(
-            replicas.start * batch_size, replicas.stop * batch_size, dtype=tf.int64
-        )
-        inside = place < len(examples)
-        return tf.where(inside, place, 0), tf.cast(inside, tf.float32)
-
-    dataset = tf.data.Dataset.range(steps).map(places).unbatch()
+    stored = None
     if examples.varied_sizes:
-        source = resized_source(examples, mask, size)
+        source = pixels.resized(examples, mask, size)
     else:
-        source = pixel_source(examples, mask, size)
+        source = pixels.Source(examples, mask, size, grey=_is_grey(cache_channels))
+        apply = _warp_function(source, size, None, xla)
+        stored = _stored(
+            builder,
+            split,
+            mask,
+            examples,
+            source,
+            cache,
+            cache_dir,
+            exclude_defects,
+            protocol,
+        )
 
-    def load(number, weight):
-        return *source(number), weight
+    def batches(step):
+        """Returns (weight, example) of each own example."""
+        places = tf.range(replicas.start * batch_size, replicas.stop * batch_size)
+        numbers = step * global_batch_size + tf.cast(places, tf.int64)
+        inside = numbers < len(examples)
+        numbers = tf.where(inside, numbers, 0)
+        shape = [len(replicas), batch_size]
+        weights = tf.reshape(tf.cast(inside, tf.float32), shape)
+        return weights, tf.reshape(numbers, shape)
 
-    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE)
-    dataset = dataset.batch(batch_size, drop_remainder=True)
-    warp_batch = make_warp(size, None, xla)
-
-    def resize(images, masks, weights):
+    def resize(weights, numbers, *tensors):
         if not examples.varied_sizes:
-            changes = draw(None, 0, 0, batch_size)
-            images, masks = warp_batch(images, masks, changes)
-        return *finish(images, masks, one_hot), weights
+            tensors = tensors or tuple(tf.gather(t, numbers) for t in stored)
+            tensors = apply(tensors, draw(None, 0, 0, batch_size))
+        return *_finish(*tensors, one_hot), weights
 
+    steps = -(-len(examples) // global_batch_size)
+    dataset = tf.data.Dataset.range(steps).map(batches).unbatch()
+    if stored is None:
+        dataset = _load(dataset, source, batch_size)
     dataset = dataset.map(resize, num_parallel_calls=tf.data.AUTOTUNE)
     return dataset.prefetch(2).with_options(_options())
 
@@ -159,15 +265,28 @@ def evaluation_dataset(
 def example_dataset(
     builder, split, *, mask="ground", exclude_defects=(), protocol=None
 ):
-    """Returns the examples of a split once, in a fixed order, at their own size."""
+    """Returns the examples of a split once, in a fixed order, at their own size.
+
+    Args:
+        builder: see `training_dataset`, as for all that follow.
+        split: any TFDS split or, with a protocol, one of the protocol's.
+        mask: 'ground' or 'clean'.
+        exclude_defects: names of defect lists whose frames are left out.
+        protocol: None, or a name in `protocols.PROTOCOLS`.
+
+    Returns:
+        tf.data.Dataset of dicts: `image` uint8 [height, width, 3], `mask` int32
+        [height, width], `frame_id` string, `objects` and `defects` as stored. A
+        protocol's crop is applied to image and mask and not to the boxes of `objects`.
+    """
     examples = records.find(
         builder, split, exclude_defects=exclude_defects, protocol=protocol
     )
-    _check_mask(mask)
+    pixels.check_mask(mask)
 
     def load(number):
         example = examples.features.deserialize_example(examples.read(number))
-        image, ids = crop(examples, example["image"], example[f"{mask}_mask"])
+        image, ids = pixels.crop(examples, example["image"], example[f"{mask}_mask"])
         kept = {k: example[k] for k in ("frame_id", "objects", "defects")}
         return kept | {"image": image, "mask": tf.cast(ids[..., 0], tf.int32)}
 
@@ -177,15 +296,10 @@ def example_dataset(
 
 
 def permutation(count, seed, epoch):
-    """Returns the order of an epoch: int32 [count], each number once."""
-    keys = tf.random.stateless_uniform(
-        [count],
-        tf.stack([tf.constant(seed, tf.int64), -1 - epoch]),
-        None,
-        None,
-        tf.int32,
-    )
-    return tf.argsort(keys, stable=True)
+    """Returns the order of an epoch: int64 [count], each number once."""
+    seeds = tf.stack([tf.constant(seed, tf.int64), -1 - epoch])
+    keys = tf.random.stateless_uniform([count], seeds, None, None, tf.int32)
+    return tf.cast(tf.argsort(keys, stable=True), tf.int64)
 
 
 def replica_share(global_batch_size, input_context):
@@ -196,6 +310,10 @@ def replica_share(global_batch_size, input_context):
     Raises:
         ValueError: the replicas cannot share the batch equally.
     """
+    if global_batch_size < 1:
+        raise ValueError(
+            f"global_batch_size must be positive: got {global_batch_size}."
+        )
     if input_context is None:
         return range(1), global_batch_size
     replicas = input_context.num_replicas_in_sync
@@ -211,93 +329,77 @@ def replica_share(global_batch_size, input_context):
     return range(start, start + local), global_batch_size // replicas
 
 
-def _check_mask(mask):
-    if mask not in MASKS:
-        raise ValueError(f"mask must be one of {MASKS}: got {mask!r}.")
-
-
-def crop(examples, image, ids):
-    """Returns image and mask cut to the protocol's part of a frame, if it has one."""
-    if examples.crop is None:
-        return image, ids
-    top, left, height, width = examples.crop
-    window = slice(top, top + height), slice(left, left + width)
-    return image[window], ids[window]
-
-
-def decoder(examples, mask):
-    """Returns a function from an example's number to its decoded image and mask."""
-    _check_mask(mask)
-    spec = {
-        "image": tf.io.FixedLenFeature([], tf.string),
-        f"{mask}_mask": tf.io.FixedLenFeature([], tf.string),
-    }
-
-    def decode(number):
-        parsed = tf.io.parse_single_example(examples.read(number), spec)
-        image = tf.io.decode_png(parsed["image"], channels=3)
-        ids = tf.io.decode_png(parsed[f"{mask}_mask"], channels=1)
-        return crop(examples, image, ids)
-
-    return decode
-
-
-def pixel_source(examples, mask, size):
-    """Returns a function from an example's number to its pixels before the warp."""
-    decode = decoder(examples, mask)
-    image, ids = decode(0)
-    image_shape, mask_shape = image.shape, ids.shape
-    factors = pool_factors(image_shape[:2], size)
-
-    def source(number):
-        image, ids = decode(number)
-        image = pool(tf.ensure_shape(image, image_shape), factors)
-        return image, tf.ensure_shape(ids, mask_shape)[..., 0]
-
-    return source
-
-
-def resized_source(examples, mask, size):
-    """Returns a function from an example's number to its resized image and mask."""
-    decode = decoder(examples, mask)
-
-    def source(number):
-        image, ids = decode(number)
-        rows, columns = (
-            tf.cast(
-                (tf.range(target, dtype=tf.float64) + 0.5) * length / target, tf.int32
-            )
-            for length, target in zip(
-                tf.unstack(tf.cast(tf.shape(ids)[:2], tf.float64)), size, strict=True
-            )
+def _check_start(start_epoch, start_step, data_service, cache):
+    if min(start_epoch, start_step) < 0:
+        raise ValueError(
+            "start_epoch and start_step must not be negative: got "
+            f"{start_epoch} and {start_step}."
         )
-        ids = tf.gather(tf.gather(ids[..., 0], rows), columns, axis=1)
-        return resize_image(image, size), tf.cast(ids, tf.int32)
-
-    return source
-
-
-def make_warp(size, augmentation, xla):
-    """Returns a function (images, masks, changes) -> (images, masks) of `size`."""
-    changes = augmentation or Augmentation(gamma=0, noise=0)
-    table = warp.noise_table(size[0] * size[1] * 3) if changes.noise else None
-    apply = tf.function(warp.warp, jit_compile=xla, autograph=False)
-
-    def warp_batch(images, masks, drawn):
-        pool_size = pool_factors(masks.shape[1:], size)
-        coordinates = warp.source_coordinates(drawn, masks.shape[1:], size)
-        used = ["gain", "bias"]
-        used += ["gamma"] if changes.gamma else []
-        used += ["noise", "noise_start"] if changes.noise else []
-        return apply(
-            images, masks, coordinates, {k: drawn[k] for k in used}, table, pool_size
+    if data_service is not None and cache != "none":
+        raise ValueError(
+            f"A tf.data service cannot read this process's cache: got {cache!r}. "
+            "Use cache='none' with data_service."
         )
 
-    return warp_batch
+
+def _is_grey(cache_channels):
+    if cache_channels not in (1, 3):
+        raise ValueError(f"cache_channels must be 1 or 3: got {cache_channels}.")
+    return cache_channels == 1
 
 
-def finish(images, masks, one_hot):
-    """Returns the batch with its masks as ids, or one-hot float32 in [0, 1]."""
+def _stored(
+    builder, split, mask, examples, source, cache, cache_dir, exclude_defects, protocol
+):
+    """Returns the cached pixels of all examples, or None without a cache."""
+    caches.check_cache(cache, cache_dir)
+    if cache == "none":
+        return None
+    name = caches.fingerprint(
+        builder,
+        split,
+        mask=mask,
+        exclude_defects=sorted(exclude_defects),
+        protocol=protocol,
+        words=[str(spec) for spec in source.specs],
+        factors=source.factors,
+    )
+    if cache == "memory":
+        return caches.in_memory(source, len(examples), name)
+    return caches.on_disk(source, len(examples), cache_dir, name)
+
+
+def _load(dataset, source, batch_size):
+    """Returns batches of numbers with the batches of their decoded pixels behind."""
+
+    def load(*elements):
+        return *elements, *source(elements[-1])
+
+    dataset = dataset.unbatch().map(load, num_parallel_calls=tf.data.AUTOTUNE)
+    return dataset.batch(batch_size, drop_remainder=True)
+
+
+def _warp_function(source, size, augmentation, xla):
+    """Returns a function (cached tensors, changes) -> (images, masks) of `size`."""
+    used = ["gain", "bias"]
+    table = None
+    if augmentation is not None and augmentation.gamma:
+        used += ["gamma"]
+    if augmentation is not None and augmentation.noise:
+        used += ["noise", "noise_start"]
+        table = warp.noise_table(size[0] * size[1] * 3)
+    compiled = tf.function(warp.warp, jit_compile=xla, autograph=False)
+
+    def apply(tensors, changes):
+        coordinates = warp.source_coordinates(changes, source.source_size, size)
+        words, masks = (*tensors, None)[:2]
+        chosen = {name: changes[name] for name in used}
+        return compiled(words, masks, coordinates, chosen, table, source.factors)
+
+    return apply
+
+
+def _finish(images, masks, one_hot):
     return images, tf.one_hot(masks, palette.NUM_CLASSES) if one_hot else masks
 
 

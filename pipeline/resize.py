@@ -108,12 +108,15 @@ def resize_image(image, size):
     column, _, _, row = warp.source_coordinates(
         augmentation.draw(None, 0, 0, 1), source_size, size
     )
-    top, bottom, weight_y = warp.neighbours(row[0], shape_of(pixels)[0], factors[0])
-    left, right, weight_x = warp.neighbours(column[0], shape_of(pixels)[1], factors[1])
+    rows, columns, _ = shape_of(pixels)
+    top, weight_y = warp.neighbours(row[0], rows, factors[0])
+    left, weight_x = warp.neighbours(column[0], columns, factors[1])
     pixels = tf.cast(pixels, tf.float32)
     if image.dtype == tf.uint8:
         pixels /= 255.0
-    upper, lower = tf.gather(pixels, top), tf.gather(pixels, bottom)
-    rows = upper + (lower - upper) * weight_y[:, None, None]
-    before, after = tf.gather(rows, left, axis=1), tf.gather(rows, right, axis=1)
+    upper = tf.gather(pixels, top)
+    lower = tf.gather(pixels, tf.minimum(top + 1, rows - 1))
+    pixels = upper + (lower - upper) * weight_y[:, None, None]
+    before = tf.gather(pixels, left, axis=1)
+    after = tf.gather(pixels, tf.minimum(left + 1, columns - 1), axis=1)
     return before + (after - before) * weight_x[:, None]

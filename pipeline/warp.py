@@ -4,6 +4,12 @@ Source coordinates are int32 fixed-point numbers, the sum of one term per output
 and one per output column, both computed in float64. So the nearest pixel and the two
 bilinear weights are exact, the same compiled or not, and the inner loop adds two
 integers where an affine map takes four multiplications.
+
+A source pixel is one word that holds its colours and its class id. XLA turns the four
+gathers of a word, and everything after them, into one vectorized loop over the output
+as long as the gathers have the output's shape: hence indices that are repeated for
+each channel, where gathering once and unpacking would be three kernels and three times
+slower.
 """
 
 import numpy as np
@@ -13,9 +19,42 @@ FRACTION_BITS = 16  # Of a source pixel: 1.5e-5 px; coordinates reach 32,767 px.
 ONE = 1 << FRACTION_BITS
 HALF = ONE // 2
 
-# Standard deviation of the noise table's int8 entries: +-127 is 4 deviations.
-NOISE_UNIT = 127 / 4
+# The noise table holds int8 entries in units of 4/127 standard deviations.
+NOISE_UNIT = 4 / 127
 NOISE_STARTS = 1 << 16  # Places in the table where an example's noise may start.
+
+
+def pack(image, ids=None):
+    """Returns pixels as words: colours in the low bytes, the class id in the top one.
+
+    Args:
+        image: uint8 [..., 3] (red in the lowest byte) or [..., 1] (grey).
+        ids: uint8 [...], or None for a top byte of 0.
+
+    Returns:
+        int32 [...] for three channels, uint16 [...] for one.
+    """
+    top = tf.zeros_like(image[..., 0]) if ids is None else ids
+    word = tf.int32 if image.shape[-1] == 3 else tf.uint16
+    return tf.bitcast(tf.concat([image, top[..., None]], axis=-1), word)
+
+
+def noise_table(count, seed=0):
+    """Returns standard normal noise to cut an example's noise from.
+
+    Drawing 512x512x3 normal numbers under XLA costs about 45 ms an image; reading
+    them from a table costs less than 1 ms.
+
+    Args:
+        count: numbers an example needs.
+        seed: int.
+
+    Returns:
+        int8 [count + 65536] tensor, in units of `NOISE_UNIT` standard deviations,
+        clipped at 4.
+    """
+    normal = np.random.default_rng(seed).standard_normal(count + NOISE_STARTS)
+    return tf.constant(np.clip(np.rint(normal / NOISE_UNIT), -127, 127), tf.int8)
 
 
 def source_coordinates(changes, source_size, size):
@@ -59,11 +98,24 @@ def source_coordinates(changes, source_size, size):
     )
 
 
-def _mirrored(coordinate, length):
-    """Returns coordinates folded into [0, length], the source mirrored at its edges."""
-    end = length * ONE
-    folded = end - tf.abs(end - tf.abs(coordinate))
-    return tf.clip_by_value(folded, 0, end)
+def neighbours(coordinate, length, factor):
+    """Returns the two pixels that a coordinate lies between, along one axis.
+
+    Args:
+        coordinate: int32, in 1/65536 px of the source before pooling.
+        length: pixels along the axis, at least 1.
+        factor: source pixels averaged into one of these.
+
+    Returns:
+        (index of the lower one, int32; weight of the higher one, float32 in [0, 1]).
+        The higher one is 1 further, or the same if there is but one.
+    """
+    if not (isinstance(factor, int) and factor == 1):
+        coordinate //= factor
+    centre = tf.clip_by_value(coordinate - HALF, 0, (length - 1) * ONE)
+    low = tf.minimum(whole_part(centre), tf.maximum(length - 2, 0))
+    rest = centre - tf.bitwise.left_shift(low, FRACTION_BITS)
+    return low, tf.cast(rest, tf.float32) * (1 / ONE)
 
 
 def whole_part(coordinate):
@@ -71,78 +123,76 @@ def whole_part(coordinate):
     return tf.bitwise.right_shift(coordinate, FRACTION_BITS)
 
 
-def neighbours(coordinate, length, factor):
-    """Returns (low index, high index, weight of the high one) along one axis."""
-    centre = tf.clip_by_value(coordinate // factor - HALF, 0, (length - 1) * ONE)
-    low = whole_part(centre)
-    weight = tf.cast(tf.bitwise.bitwise_and(centre, ONE - 1), tf.float32) * (1 / ONE)
-    return low, tf.minimum(low + 1, length - 1), weight
+def warp(words, masks, coordinates, changes, table, pool):
+    """Returns resampled and brightened images, and their masks.
 
-
-def warp(images, masks, coordinates, changes, noise_table, pool):
-    """Returns the resampled images float32 [b, h, w, 3] and masks int32 [b, h, w]."""
-    x_of_column, x_of_row, y_of_column, y_of_row = coordinates
-    height, width = masks.shape[1:]
-    rows, columns = images.shape[1:3]
-    x = _mirrored(x_of_column[:, None] + x_of_row[:, :, None], width)
-    y = _mirrored(y_of_column[:, None] + y_of_row[:, :, None], height)
-    batch = tf.range(tf.shape(images)[0])[:, None, None]
-
-    nearest_x = tf.minimum(whole_part(x), width - 1)
-    nearest_y = tf.minimum(whole_part(y), height - 1)
-    place = (batch * height + nearest_y) * width + nearest_x
-    mask = tf.cast(tf.gather(tf.reshape(masks, [-1]), place), tf.int32)
-
-    left, right, weight_x = neighbours(x, columns, pool[1])
-    top, bottom, weight_y = neighbours(y, rows, pool[0])
-    pixels = tf.reshape(images, [-1, images.shape[-1]])
-    top, bottom = ((batch * rows + row) * columns for row in (top, bottom))
-    weight_x, weight_y = weight_x[..., None], weight_y[..., None]
-
-    def along_x(row):
-        low, high = (
-            tf.cast(tf.gather(pixels, row + column), tf.float32)
-            for column in (left, right)
-        )
-        return low + (high - low) * weight_x
-
-    upper = along_x(top)
-    image = upper + (along_x(bottom) - upper) * weight_y
-    if images.shape[-1] == 1:
-        image = tf.repeat(image, 3, axis=-1)
-    return _photometric(image, changes, noise_table), mask
-
-
-def _photometric(image, changes, noise_table):
-    """Returns grey levels 0..255 as [0, 1] pixels, with gain, bias, gamma and noise."""
-    value = {k: v[:, None, None, None] for k, v in changes.items()}
-    image = image * (value["gain"] / 255.0) + value["bias"]
-    if "gamma" in value:
-        image = tf.clip_by_value(image, 0.0, 1.0) ** value["gamma"]
-    if noise_table is not None:
-        count = int(np.prod(image.shape[1:]))
-        starts = tf.cast(changes["noise_start"] * NOISE_STARTS, tf.int32)
-        noise = tf.stack(
-            [noise_table[start : start + count] for start in tf.unstack(starts)]
-        )
-        noise = tf.reshape(tf.cast(noise, tf.float32), image.shape)
-        image = image + noise * (value["noise"] / NOISE_UNIT)
-    return tf.clip_by_value(image, 0.0, 1.0)
-
-
-def noise_table(count, seed=0):
-    """Returns standard normal noise to cut an example's noise from.
-
-    Drawing 512x512x3 normal numbers under XLA costs about 45 ms an image; reading
-    them from a table costs less than 1 ms.
+    Beyond the source's edges lies its mirror image, in image and mask alike.
 
     Args:
-        count: numbers an example needs.
-        seed: int.
+        words: [batch, rows, columns], see `pack`.
+        masks: uint8 [batch, height, width], or None where the words hold the ids.
+        coordinates: what `source_coordinates` returned.
+        changes: dict of float32 [batch]: `gain` and `bias`, optionally `gamma`;
+            `noise` and `noise_start` where there is a table.
+        table: what `noise_table` returned, or None.
+        pool: (rows, columns) of the source averaged into one word.
 
     Returns:
-        int8 [count + 65536] tensor, in units of 1/31.75 standard deviations,
-        clipped at 4.
+        (float32 [batch, h, w, 3] in [0, 1], int32 [batch, h, w]).
     """
-    normal = np.random.default_rng(seed).standard_normal(count + NOISE_STARTS)
-    return tf.constant(np.clip(np.rint(normal * NOISE_UNIT), -127, 127), tf.int8)
+    x_of_column, x_of_row, y_of_column, y_of_row = coordinates
+    batch, rows, columns = words.shape
+    height, width = words.shape[1:] if masks is None else masks.shape[1:]
+    x = _mirrored(x_of_column[:, None] + x_of_row[:, :, None], width)
+    y = _mirrored(y_of_column[:, None] + y_of_row[:, :, None], height)
+
+    nearest = tf.minimum(whole_part(y), height - 1) * width
+    nearest += tf.minimum(whole_part(x), width - 1)
+    ids = words if masks is None else masks
+    mask = tf.gather(tf.reshape(ids, [batch, -1]), nearest, batch_dims=1)
+    mask = tf.cast(mask, tf.int32)
+    if masks is None:
+        mask = _byte(mask, 3 if words.dtype == tf.int32 else 1)
+
+    left, weight_x = neighbours(x, columns, pool[1])
+    top, weight_y = neighbours(y, rows, pool[0])
+    weight_x, weight_y = weight_x[..., None], weight_y[..., None]
+    first = tf.repeat((top * columns + left)[..., None], 3, axis=-1)
+    pixels = tf.reshape(words, [batch, -1])
+    channel = tf.range(3) if words.dtype == tf.int32 else tf.zeros([3], tf.int32)
+
+    def level(offset):
+        word = tf.gather(pixels, first + offset, batch_dims=1)
+        return tf.cast(_byte(tf.cast(word, tf.int32), channel), tf.float32)
+
+    across, along = min(columns - 1, 1), columns * min(rows - 1, 1)
+    upper, lower = level(0), level(along)
+    upper += (level(across) - upper) * weight_x
+    lower += (level(along + across) - lower) * weight_x
+    return _photometric(upper + (lower - upper) * weight_y, changes, table), mask
+
+
+def _mirrored(coordinate, length):
+    """Returns coordinates folded into [0, length], the source mirrored at its edges."""
+    end = length * ONE
+    folded = end - tf.abs(end - tf.abs(coordinate))
+    return tf.clip_by_value(folded, 0, end)
+
+
+def _byte(word, place):
+    return tf.bitwise.bitwise_and(tf.bitwise.right_shift(word, 8 * place), 255)
+
+
+def _photometric(level, changes, table):
+    """Returns grey levels 0..255 as [0, 1] pixels, with gain, bias, gamma and noise."""
+    value = {k: v[:, None, None, None] for k, v in changes.items()}
+    image = level * (value["gain"] / 255.0) + value["bias"]
+    if "gamma" in value:
+        image = tf.clip_by_value(image, 0.0, 1.0) ** value["gamma"]
+    if table is not None:
+        count = int(np.prod(image.shape[1:]))
+        starts = tf.cast(changes["noise_start"] * NOISE_STARTS, tf.int32)
+        noise = tf.stack([table[s : s + count] for s in tf.unstack(starts)])
+        noise = tf.cast(tf.reshape(noise, image.shape), tf.float32)
+        image += noise * (value["noise"] * NOISE_UNIT)
+    return tf.clip_by_value(image, 0.0, 1.0)

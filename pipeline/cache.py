@@ -1,0 +1,207 @@
+"""Decoded pixels kept in memory or on disk, read by example number.
+
+Both kinds are one array per tensor, [examples, ...]: anonymous memory, or a file mapped
+into memory, whose pages the system shares between processes and gives back when it
+needs them. A tensor over such an array costs no copy, so any order of examples, and
+so a full permutation every epoch, costs what the pixels' own copy into a batch costs.
+"""
+
+import contextlib
+import hashlib
+import json
+import mmap
+import os
+import pathlib
+import shutil
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+CACHES = ("none", "memory", "disk")
+FORMAT = 1  # Of the cached arrays; a change makes old files unknown.
+# Leaves room for the model, the batches under way and the rest of the machine.
+MEMORY_SHARE = 0.8
+
+
+def check_cache(cache, cache_dir):
+    """Raises ValueError unless the settings name a usable cache."""
+    if cache not in CACHES:
+        raise ValueError(f"cache must be one of {CACHES}: got {cache!r}.")
+    if cache == "disk" and not cache_dir:
+        raise ValueError("cache='disk' needs cache_dir, a folder to write to.")
+
+
+def bytes_needed(count, specs):
+    """Returns the bytes that `count` examples take in a cache."""
+    return sum(count * spec.dtype.size * spec.shape.num_elements() for spec in specs)
+
+
+def available_memory():
+    """Returns the bytes of memory that can still be used, or None if unknown.
+
+    The least of what the system calls available and what the control group leaves.
+    """
+    found = []
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+        line = next(line for line in lines if line.startswith("MemAvailable"))
+        found.append(int(line.split()[1]) * 1024)
+    with contextlib.suppress(OSError, ValueError):
+        group = pathlib.Path("/sys/fs/cgroup")
+        limit = int((group / "memory.max").read_text())
+        stat = dict(
+            line.split() for line in (group / "memory.stat").read_text().splitlines()
+        )
+        # File pages are given back under pressure: they do not count as used.
+        used = int((group / "memory.current").read_text()) - int(stat["inactive_file"])
+        found.append(limit - used)
+    if not found:
+        with contextlib.suppress(ValueError, OSError, AttributeError):
+            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return min(found, default=None)
+
+
+def fingerprint(builder, split, **settings):
+    """Returns the name of a cache's contents: hexadecimal digits.
+
+    Args:
+        builder: the built `tfds.core.DatasetBuilder`.
+        split: str.
+        **settings: JSON values of everything else that decides the pixels.
+    """
+    info = builder.info
+    contents = {
+        "format": FORMAT,
+        "dataset": info.full_name,
+        "metadata": dict(info.metadata or {}),
+        "shards": {name: s.shard_lengths for name, s in sorted(info.splits.items())},
+        "split": split,
+        **settings,
+    }
+    text = json.dumps(contents, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+_in_memory = {}  # By name, so that a dataset made anew for an epoch decodes nothing.
+
+
+def in_memory(source, count, name):
+    """Returns the pixels of all examples as tensors [count, ...] in memory.
+
+    They stay there until the process ends, and a call with the same name returns them.
+
+    Args:
+        source: function of a number that returns tensors as in `source.specs`.
+        count: number of examples.
+        name: what `fingerprint` returned.
+
+    Raises:
+        ValueError: they would not fit.
+    """
+    if name in _in_memory:
+        return _in_memory[name]
+    needed, available = bytes_needed(count, source.specs), available_memory()
+    if available is not None and needed > MEMORY_SHARE * available:
+        raise ValueError(
+            f"cache='memory' needs {_gib(needed)} for {count} decoded examples; "
+            f"{_gib(MEMORY_SHARE * available)} can be used of the "
+            f"{_gib(available)} available. Use cache='disk' with a cache_dir, "
+            "cache_channels=1 for half the memory, or cache='none'."
+        )
+    logging.info("Decoding %d examples into memory: %s.", count, _gib(needed))
+    arrays = []
+    for spec in source.specs:
+        shape = (count, *spec.shape)
+        buffer = mmap.mmap(-1, max(1, int(np.prod(shape)) * spec.dtype.size))
+        arrays.append(np.frombuffer(buffer, spec.dtype.as_numpy_dtype).reshape(shape))
+    _fill(arrays, source, count)
+    _in_memory[name] = tuple(_tensor(array) for array in arrays)
+    return _in_memory[name]
+
+
+def on_disk(source, count, folder, name):
+    """Returns the pixels of all examples as tensors [count, ...] over mapped files.
+
+    Files appear under their final name only when they are whole: a killed writer
+    leaves `*.partial`, which the next one overwrites. One process writes while others
+    that want the same pixels wait for it.
+
+    Args:
+        source: function of a number that returns tensors as in `source.specs`.
+        count: number of examples.
+        folder: path of an existing or new folder.
+        name: what `fingerprint` returned.
+
+    Raises:
+        ValueError: the disk has no room for them.
+        OSError: the folder cannot be written.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}-{i}.pixels" for i in range(len(source.specs))]
+    sizes = [bytes_needed(count, [spec]) for spec in source.specs]
+    with _locked(folder / f"{name}.lock"):
+        if not all(_has_size(p, s) for p, s in zip(paths, sizes, strict=True)):
+            _write(source, count, paths, sizes)
+    arrays = [
+        np.memmap(path, spec.dtype.as_numpy_dtype, "c", shape=(count, *spec.shape))
+        for path, spec in zip(paths, source.specs, strict=True)
+    ]
+    return tuple(_tensor(array) for array in arrays)
+
+
+def _write(source, count, paths, sizes):
+    free = shutil.disk_usage(paths[0].parent).free
+    if sum(sizes) > free:
+        raise ValueError(
+            f"cache='disk' needs {_gib(sum(sizes))} in {paths[0].parent}, which has "
+            f"{_gib(free)} free. Use a cache_dir on a larger disk, cache_channels=1 "
+            "for half the size, or cache='none'."
+        )
+    logging.info("Decoding %d examples to %s: %s.", count, paths[0], _gib(sum(sizes)))
+    partial = [path.with_suffix(".partial") for path in paths]
+    arrays = [
+        np.memmap(path, spec.dtype.as_numpy_dtype, "w+", shape=(count, *spec.shape))
+        for path, spec in zip(partial, source.specs, strict=True)
+    ]
+    _fill(arrays, source, count)
+    for array, written, path in zip(arrays, partial, paths, strict=True):
+        array.flush()
+        with open(written, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(written, path)
+
+
+def _fill(arrays, source, count):
+    dataset = tf.data.Dataset.range(count)
+    dataset = dataset.map(
+        lambda number: source(number), num_parallel_calls=tf.data.AUTOTUNE
+    )
+    for number, tensors in enumerate(dataset.prefetch(2).as_numpy_iterator()):
+        for array, tensor in zip(arrays, tensors, strict=True):
+            array[number] = tensor
+        if (number + 1) % 1000 == 0:
+            logging.info("Decoded %d of %d examples.", number + 1, count)
+
+
+def _tensor(array):
+    """Returns a tensor over the array's own memory, which it keeps alive."""
+    return tf.experimental.dlpack.from_dlpack(np.asarray(array).__dlpack__())
+
+
+def _has_size(path, size):
+    return path.exists() and path.stat().st_size == size
+
+
+@contextlib.contextmanager
+def _locked(path):
+    import fcntl  # Not on Windows, where only this cache is unavailable.
+
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # Released when the process ends, however.
+        yield
+
+
+def _gib(size):
+    return f"{size / 2**30:.2f} GiB"

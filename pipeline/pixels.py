@@ -1,0 +1,119 @@
+"""From an example's number to its decoded pixels, as they wait for the warp."""
+
+import tensorflow as tf
+
+from pipeline import warp
+from pipeline.resize import pool, pool_factors, resize_image
+
+MASKS = ("ground", "clean")
+
+
+def check_mask(mask):
+    """Raises ValueError unless `mask` is a kind of mask."""
+    if mask not in MASKS:
+        raise ValueError(f"mask must be one of {MASKS}: got {mask!r}.")
+
+
+def crop(examples, image, ids):
+    """Returns image and mask cut to the protocol's part of a frame, if it has one."""
+    if examples.crop is None:
+        return image, ids
+    top, left, height, width = examples.crop
+    window = slice(top, top + height), slice(left, left + width)
+    return image[window], ids[window]
+
+
+def decoder(examples, mask):
+    """Returns a function from an example's number to its image and mask.
+
+    Args:
+        examples: `records.Examples`.
+        mask: 'ground' or 'clean'; the other one is not decoded.
+
+    Returns:
+        A function of an int64 scalar that returns uint8 [height, width, 3] and
+        uint8 [height, width, 1].
+    """
+    check_mask(mask)
+    spec = {
+        "image": tf.io.FixedLenFeature([], tf.string),
+        f"{mask}_mask": tf.io.FixedLenFeature([], tf.string),
+    }
+
+    def decode(number):
+        parsed = tf.io.parse_single_example(examples.read(number), spec)
+        image = tf.io.decode_png(parsed["image"], channels=3)
+        ids = tf.io.decode_png(parsed[f"{mask}_mask"], channels=1)
+        return crop(examples, image, ids)
+
+    return decode
+
+
+class Source:
+    """Reads examples of one size and packs them for `warp.warp`.
+
+    Attributes:
+        source_size: (height, width) of the frames, px.
+        factors: (rows, columns) averaged into one word.
+        specs: tf.TensorSpec of what a call returns.
+    """
+
+    def __init__(self, examples, mask, size, grey=False):
+        """Looks at the first example.
+
+        Args:
+            examples: `records.Examples`.
+            mask: 'ground' or 'clean'.
+            size: (height, width) of the warp's output, px.
+            grey: keep one channel, the mean of the three, rounded.
+        """
+        self._decode, self._grey = decoder(examples, mask), grey
+        image, _ = self._decode(0)
+        self.source_size = tuple(image.shape[:2])
+        self.factors = pool_factors(self.source_size, size)
+        self.specs = tuple(tf.TensorSpec(t.shape, t.dtype) for t in self(0))
+
+    def __call__(self, number):
+        """Returns the words of an example and, if they are pooled, its mask.
+
+        Args:
+            number: int64 scalar.
+
+        Returns:
+            (int32 or uint16 [rows, columns],), see `warp.pack`, where no axis shrinks
+            to half or less; else the words without ids and uint8 [height, width].
+        """
+        image, ids = self._decode(number)
+        image = tf.ensure_shape(image, [*self.source_size, 3])
+        ids = tf.ensure_shape(ids, [*self.source_size, 1])[..., 0]
+        if self._grey:
+            total = tf.reduce_sum(tf.cast(image, tf.int32), axis=-1, keepdims=True)
+            image = tf.cast((total + 1) // 3, tf.uint8)
+        if self.factors == (1, 1):
+            return (warp.pack(image, ids),)
+        return warp.pack(pool(image, self.factors)), ids
+
+
+def resized(examples, mask, size):
+    """Returns a function from a number to an image and a mask resized to `size`.
+
+    For photos, whose sizes vary; the mask may have another size than the image.
+
+    Returns:
+        A function of an int64 scalar that returns float32 [h, w, 3] in [0, 1] and
+        int32 [h, w].
+    """
+    decode = decoder(examples, mask)
+
+    def source(number):
+        image, ids = decode(number)
+        lengths = tf.unstack(tf.cast(tf.shape(ids)[:2], tf.float64))
+        rows, columns = (
+            tf.cast((tf.range(target, dtype=tf.float64) + 0.5) * (n / target), tf.int32)
+            for n, target in zip(lengths, size, strict=True)
+        )
+        ids = tf.gather(tf.gather(ids[..., 0], rows), columns, axis=1)
+        image = tf.ensure_shape(resize_image(image, size), [*size, 3])
+        return image, tf.ensure_shape(tf.cast(ids, tf.int32), size)
+
+    return source
