@@ -40,7 +40,7 @@ svg text{fill:var(--fg);font:12px system-ui,sans-serif}svg .soft{fill:var(--soft
 .frame{display:grid;grid-template-columns:repeat(4,1fr);gap:6px;margin:0 0 4px}
 .frame img{width:100%;display:block;border-radius:4px;background:#000}
 figure{margin:0 0 20px}figcaption{font-size:13px;color:var(--soft)}
-.head{font-size:13px;color:var(--soft)}footer{margin-top:48px;font-size:13px;
+.key{white-space:nowrap;margin-left:10px}footer{margin-top:48px;font-size:13px;
 color:var(--soft);border-top:1px solid var(--line);padding-top:14px}
 @media(max-width:640px){.frame{grid-template-columns:repeat(2,1fr)}
 .two{grid-template-columns:1fr}}
@@ -260,7 +260,8 @@ def _gallery(title, frames):
     if not frames:
         return ""
     legend = " ".join(
-        f'<i class="dot" style="background:rgb{color}"></i>{_text(name)}&ensp;'
+        f'<span class="key"><i class="dot" style="background:rgb{color}"></i>'
+        f"{_text(name)}</span>"
         for name, color in {
             pictures.RIGHT_ROCK: pictures.RIGHT_ROCK_COLOR,
             **pictures.ERROR_COLORS,
@@ -268,8 +269,8 @@ def _gallery(title, frames):
     )
     figures = [_figure(frame) for frame in frames]
     return (
-        f"<h2>{title}</h2><p class=soft>Image, truth, prediction, errors: {legend}</p>"
-        + "".join(figures)
+        f'<h2>{title}</h2><p class="soft" style="max-width:none">Image, truth, '
+        f"prediction, errors: {legend}</p>" + "".join(figures)
     )
 
 
