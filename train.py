@@ -106,6 +106,12 @@ flags.register_multi_flags_validator(
     "use --frozen_blocks=0 with it",
 )
 
+flags.register_multi_flags_validator(
+    ["deterministic", "steps_per_call"],
+    lambda flag: not flag["deterministic"] or flag["steps_per_call"] < 2,
+    "--deterministic needs --steps_per_call=1",
+)
+
 
 def frozen_blocks():
     """Returns --frozen_blocks, by default 0 for an encoder without weights."""
@@ -258,6 +264,7 @@ def build_trainer(strategy, builder, steps_per_epoch):
         optimizer.build(variables)
         averaged = AveragedWeights(variables, FLAGS.ema) if FLAGS.ema else None
     on_cpu = not tf.config.list_logical_devices("GPU") and FLAGS.strategy != "tpu"
+    steps_per_call = 1 if on_cpu or FLAGS.deterministic else 8
     return Trainer(
         model,
         optimizer,
@@ -265,7 +272,7 @@ def build_trainer(strategy, builder, steps_per_epoch):
         strategy=strategy,
         class_names=CLASS_NAMES,
         global_batch_size=FLAGS.global_batch_size,
-        steps_per_call=FLAGS.steps_per_call or (1 if on_cpu else 8),
+        steps_per_call=FLAGS.steps_per_call or steps_per_call,
         xla=FLAGS.xla,
         averaged_weights=averaged,
     )
@@ -326,21 +333,15 @@ def derived_numbers(trainer, data):
 
 
 def is_finished(earlier_epochs):
-    """Returns whether the workdir's run has reached --epochs; says so if it has."""
-    progress = run_state.read_progress(FLAGS.workdir)
-    if earlier_epochs is None or progress is None:
-        return False
-    epoch, finished = progress
-    if finished and earlier_epochs == FLAGS.epochs:
+    """Returns whether the workdir's run has ended with --epochs; says so if it has."""
+    epoch, finished_of = run_state.read_progress(FLAGS.workdir) or (0, 0)
+    if finished_of == FLAGS.epochs and earlier_epochs is not None:
         logging.info(
-            "The run in %s is finished after %d epochs. Best: %s. Raise --epochs to "
-            "train on.",
-            FLAGS.workdir,
-            epoch,
-            best_checkpoint(FLAGS.workdir).name,
+            "The run in %s is finished after %d epochs. Raise --epochs to train on.",
+            *(FLAGS.workdir, epoch),
         )
         return True
-    if earlier_epochs != FLAGS.epochs:
+    if earlier_epochs not in (None, FLAGS.epochs):
         logging.info(
             "Epochs were %d and are %d: the learning rate follows the schedule of %d.",
             *(earlier_epochs, FLAGS.epochs, FLAGS.epochs),
@@ -410,7 +411,7 @@ def run(argv):
     except (ValueError, OSError, FloatingPointError) as error:
         if FLAGS.traceback:
             raise
-        logging.error("%s", error)
+        logging.error("%s (--traceback shows where)", error)
         return 1
     except strategies.LOST_WORKER_ERRORS as error:
         logging.error(

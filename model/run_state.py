@@ -20,7 +20,8 @@ class Progress:
     Attributes:
         epoch: epochs finished.
         step: steps done in the epoch under way.
-        finished: True once the last epoch, or an early stop, has ended the run.
+        finished_of: the total of epochs that the run was to have when its last epoch,
+            or an early stop, ended it; 0 before that.
         loss_sum: sum of the step losses of the epoch under way.
         confusion: int64 [C, C], training counts of the epoch under way.
         seconds: time spent in the training steps of the epoch under way.
@@ -34,7 +35,7 @@ class Progress:
     confusion: np.ndarray
     epoch: int = 0
     step: int = 0
-    finished: bool = False
+    finished_of: int = 0
     loss_sum: float = 0.0
     seconds: float = 0.0
     waited: float = 0.0
@@ -102,7 +103,7 @@ def load_state(workdir, variables):
 
 
 def read_progress(workdir):
-    """Returns `(epoch, finished)` of the saved state without its arrays, or None."""
+    """Returns `(epoch, finished_of)` of the saved state, or None where none is."""
     path = pathlib.Path(workdir) / STATE_FILE
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -111,7 +112,7 @@ def read_progress(workdir):
         return None
     except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError):
         return None  # load_state says what is wrong with it.
-    return fields["epoch"], fields["finished"]
+    return fields["epoch"], fields["finished_of"]
 
 
 class Saver:

@@ -39,7 +39,8 @@ class Trainer:
         class_names: names of the logits' channels.
         global_batch_size: examples of a step over all replicas.
         steps_per_call: steps that one call of the compiled function makes. More than
-            1 saves the host's work between steps, which matters on GPU and TPU.
+            1 saves the host's work between steps, which matters on GPU and TPU; under
+            TensorFlow's op determinism only 1 works.
         xla: compile the forward and backward pass with XLA.
         averaged_weights: `AveragedWeights` to validate and save with, or None.
 
@@ -137,7 +138,8 @@ class Trainer:
                 logs |= {f"val_{name}": value for name, value in scores.items()}
                 callbacks.on_epoch_end(progress.epoch, logs)
             progress.next_epoch({"epoch": progress.epoch + 1, **logs})
-            progress.finished = model.stop_training or progress.epoch >= epochs
+            ended = model.stop_training or progress.epoch >= epochs
+            progress.finished_of = epochs if ended else 0
             progress.callbacks = _callback_states(callbacks)
             save_state()
         callbacks.on_train_end(logs=progress.history[-1] if progress.history else {})
@@ -194,8 +196,8 @@ class Trainer:
             started = time.perf_counter()
             stop = tf.constant(float(self._stop_requested()))
             results, counts = call(iterator, stop)
-            losses, norms, stops, waited = results.numpy().T
-            progress.confusion = progress.confusion + counts.numpy()
+            losses, norms, stops, waited = results.T
+            progress.confusion = progress.confusion + counts
             self._check_finite(losses, norms, steps_per_epoch)
             if compiled:  # The first call compiles: it says nothing about speed.
                 progress.seconds += time.perf_counter() - started
@@ -226,40 +228,53 @@ class Trainer:
         return self._calls[num_steps], compiled
 
     def _build_training_call(self, num_steps):
-        """Returns a tf.function (iterator, stop) -> ([num_steps, 4], counts)."""
+        """Returns a function (iterator, stop) that makes `num_steps` steps.
+
+        It returns float32 [num_steps, 4], rows of loss, gradient norm, workers that
+        want to stop and seconds waited for the input, and the int64 counts.
+        """
         gradients = tf.function(self._gradients, jit_compile=True)
         replica_step = functools.partial(
             self._replica_step, gradients if self._xla else self._gradients
         )
 
-        def step(iterator, stop):
-            start = tf.timestamp()
-            with tf.control_dependencies([start]):
-                image, mask = next(iterator)
-            local = self.strategy.experimental_local_results
-            with tf.control_dependencies([*local(image), *local(mask)]):
-                waited = tf.cast(tf.timestamp() - start, tf.float32)
+        def step(image, mask, stop):
             sums, counts = self.strategy.run(replica_step, args=(image, mask, stop))
             if self.averaged_weights:
                 self.averaged_weights.update()
             counts = self.strategy.reduce("SUM", counts, axis=None)
-            first = tf.cast(local(sums)[0], tf.float32)
-            return tf.concat([first, [waited]], 0), counts
+            return self.strategy.experimental_local_results(sums)[0], counts
+
+        one_step = tf.function(step)
+
+        def one_call(iterator, stop):
+            start = time.perf_counter()
+            image, mask = next(iterator)
+            waited = time.perf_counter() - start
+            sums, counts = one_step(image, mask, stop)
+            return np.append(sums.numpy(), waited)[np.newaxis], counts.numpy()
 
         @tf.function
-        def call(iterator, stop):
-            if num_steps == 1:
-                result, counts = step(iterator, stop)
-                return result[tf.newaxis], counts
+        def many_steps(iterator, stop):
             results = tf.TensorArray(tf.float32, num_steps, element_shape=[4])
             counts = tf.zeros([len(self.class_names)] * 2, tf.int64)
+            local = self.strategy.experimental_local_results
             for index in tf.range(num_steps):
-                result, step_counts = step(iterator, stop)
-                results = results.write(index, result)
+                start = tf.timestamp()
+                with tf.control_dependencies([start]):
+                    image, mask = next(iterator)
+                with tf.control_dependencies([*local(image), *local(mask)]):
+                    waited = tf.cast(tf.timestamp() - start, tf.float32)
+                sums, step_counts = step(image, mask, stop)
+                results = results.write(index, tf.concat([sums, [waited]], 0))
                 counts += step_counts
             return results.stack(), counts
 
-        return call
+        def many_calls(iterator, stop):
+            results, counts = many_steps(iterator, stop)
+            return results.numpy(), counts.numpy()
+
+        return one_call if num_steps == 1 else many_calls
 
     def _replica_step(self, gradients_of, image, mask, stop):
         """Applies one step; returns [loss, gradient norm, stops] and counts."""
