@@ -108,9 +108,11 @@ def _draw_place(rng, index, height, width):
         ridge_slope=rng.uniform(0.0, 0.25),
         massif=_draw_massif(rng, elevation),
     )
-    pitch = -30 * rng.uniform() ** 1.4
+    pitch = -30 * rng.uniform() ** 1.9
     if slot in GROUND_FACING:
         pitch = rng.uniform(-50, -30)
+    if slot in BOULDER:
+        pitch = rng.uniform(-20, -8)
     camera = Camera(
         (0.0, 0.0, rng.uniform(1.2, 2.2)),
         yaw,
@@ -165,9 +167,9 @@ def _draw_rocks(rng, index, camera, land, soil):
     """Returns the Rocks of a scene."""
     slot = index % PERIOD
     shapes = rocks.draw_shapes(rng, rng.uniform(0.2, 1.0))
-    clumping = rng.uniform(0.0, 1)
-    power = rng.uniform(1.3, 2.2)
-    counts = np.exp(rng.uniform(np.log([5.0, 1.5, 0.003]), np.log([100, 12.0, 0.03])))
+    clumping = rng.uniform(0.0, 0.85)
+    power = rng.uniform(1.2, 2.1)
+    counts = np.exp(rng.uniform(np.log([5.0, 2.0, 0.004]), np.log([100, 15.0, 0.05])))
     populations = [
         rocks.Population(rocks.PEBBLE, counts[0], 0.008, 0.03, 2.4, 40),
         rocks.Population(rocks.SMALL, counts[1], 0.05, 0.5, power, 150),
@@ -185,7 +187,11 @@ def _draw_rocks(rng, index, camera, land, soil):
 
 
 def _boulder(rng, camera, land, shapes, soil):
-    """Returns one large rock that fills over BOULDER_SHARE of the frame."""
+    """Returns one large rock that fills over BOULDER_SHARE of the frame.
+
+    The same rock is set down nearer and nearer, then grown, until it is large enough;
+    the camera of these scenes looks down a little, so that ends after a few steps.
+    """
     small = dataclasses.replace(
         camera, height=camera.height // 4, width=camera.width // 4
     )
@@ -194,20 +200,23 @@ def _boulder(rng, camera, land, shapes, soil):
     radius = rng.uniform(0.8, 1.6)
     bearing = camera.yaw + np.radians(rng.uniform(-15, 15))
     state = rng.bit_generator.state
-    distance = 5 * radius
-    while True:
-        rng.bit_generator.state = state  # The same rock, nearer or larger.
+    distance, best, largest = 5 * radius, None, -1.0
+    for _ in range(40):
+        rng.bit_generator.state = state
         position = np.array([[np.cos(bearing), np.sin(bearing)]]) * distance
         boulder = rocks.place(
             rng, rocks.LARGE, position, [radius], land, shapes, flatness=(0.7, 1.0)
         )
         share = np.mean(raycast.cast(small, boulder, soil).rock >= 0)
+        if share > largest:
+            best, largest = boulder, share
         if share > target:
-            return boulder
+            break
         if distance > 1.4 * radius + 0.3:
             distance *= 0.92
         else:
             radius, distance = 1.15 * radius, 1.15 * distance
+    return best
 
 
 def _wobble(rng, height, width):

@@ -9,6 +9,8 @@ import os
 import pathlib
 import re
 import shutil
+import signal
+import threading
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -79,12 +81,25 @@ def _run(jobs, processes):
         return
     # Spawned, not forked: the caller may have started TensorFlow's threads.
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(processes, context) as pool:
+    with concurrent.futures.ProcessPoolExecutor(
+        processes, context, initializer=_follow_parent
+    ) as pool:
         try:
             yield from pool.map(_finish_scene, *zip(*jobs, strict=True))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _follow_parent():
+    """Makes a worker end with its parent, even a killed one, and leave Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _present(root):

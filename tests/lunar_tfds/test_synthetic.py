@@ -1,0 +1,231 @@
+"""Checks drawn scenes and the files they are written to."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lunar_tfds.synthetic import labels, scene, writer
+
+SMALL = {"height": 120, "width": 180}
+
+
+def read_all(root):
+    """Returns {path: bytes} of all files below a folder."""
+    return {
+        str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def sketch():
+    """Returns what render_scene returns, for one small scene."""
+    return scene.render_scene(4, 24, **SMALL)
+
+
+@pytest.fixture
+def quick(monkeypatch, sketch):
+    """Replaces rendering by a picture that tells index and seed; counts the calls."""
+    calls = []
+
+    def render_scene(seed, index):
+        calls.append((seed, index))
+        render, ground, clean, _ = sketch
+        render = render.copy()
+        render[0, 0] = (index, seed, 0)
+        ground = ground.copy()
+        ground[35:75, 35:85] = 0
+        ground[40:70, 40:80] = (0, 0, 200)
+        return render, ground, clean, labels.find_boxes(ground)
+
+    monkeypatch.setattr(scene, "render_scene", render_scene)
+    return calls
+
+
+def test_a_scene_follows_the_conventions(sketch):
+    render, ground, clean, boxes = sketch
+    assert render.dtype == ground.dtype == clean.dtype == np.uint8
+    assert render.shape == ground.shape == clean.shape == (120, 180, 3)
+    spread = render.max(-1).astype(int) - render.min(-1)
+    assert spread.max() <= 3  # Nearly grey.
+    sky = ground[..., 0] > 0
+    assert (ground[sky] == (226, 0, 0)).all()
+    assert (clean[sky] == (255, 0, 0)).all()
+    inner = sky[2:, :].copy() & sky[:-2, :]
+    assert (render[1:-1][inner] < 8).mean() > 0.95
+    assert boxes == labels.find_boxes(ground)
+    primaries = {(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)}
+    assert set(map(tuple, clean.reshape(-1, 3))) <= primaries
+
+
+def test_shadow_is_exactly_black_and_light_is_not(sketch):
+    render, ground, _, _ = sketch
+    land = render[ground[..., 0] == 0][:, 0]
+    assert np.median(land) > 20
+    assert 0.001 < (land == 0).mean() < 0.9
+
+
+def test_a_scene_depends_on_seed_and_index_alone():
+    first = scene.render_scene(1, 2, **SMALL)
+    scene.render_scene(1, 3, **SMALL)
+    again = scene.render_scene(1, 2, **SMALL)
+    other = scene.render_scene(2, 2, **SMALL)
+    for a, b in zip(first, again, strict=True):
+        assert np.array_equal(a, b)
+    assert not np.array_equal(first[0], other[0])
+
+
+@pytest.mark.parametrize("index", scene.NO_SKY + scene.BOULDER + scene.BARE)
+def test_special_scenes_keep_their_promise(index):
+    _, ground, _, _ = scene.render_scene(0, index, **SMALL)
+    if index in scene.NO_SKY:
+        assert not ground[..., 0].any()
+    if index in scene.BOULDER:
+        regions = labels.label_regions(ground[..., 2] > labels.BOX_INTENSITY)
+        largest = np.bincount(regions[regions > 0]).max()
+        assert largest / regions.size > scene.BOULDER_SHARE
+    if index in scene.BARE:
+        assert not ground[..., 1:].any()
+
+
+def test_any_forty_scenes_hold_two_of_each_special_kind():
+    for kind in (scene.NO_SKY, scene.BOULDER):
+        assert all(0 <= slot < scene.PERIOD for slot in kind)
+        for first in range(1, 100):
+            slots = [k % scene.PERIOD for k in range(first, first + 40)]
+            assert sum(slot in kind for slot in slots) >= 2
+
+
+def test_bytes_do_not_depend_on_count_or_processes(tmp_path):
+    assert writer.write_scenes(tmp_path / "a", 2, 9, 1, progress=False) == 2
+    assert writer.write_scenes(tmp_path / "b", 1, 9, 1, progress=False) == 1
+    assert writer.write_scenes(tmp_path / "b", 2, 9, 2, progress=False) == 1
+    a, b = read_all(tmp_path / "a"), read_all(tmp_path / "b")
+    assert a == b
+    assert sorted(a) == [
+        "bounding_boxes.csv",
+        *(f"images/{f}/{f}000{k}.png" for f in sorted(writer.FOLDERS) for k in (1, 2)),
+    ]
+    image = Image.open(tmp_path / "a/images/render/render0001.png")
+    assert image.size == (720, 480) and image.mode == "RGB"
+
+
+def test_second_run_keeps_whole_files_and_redoes_broken_ones(tmp_path, quick):
+    writer.write_scenes(tmp_path, 3, 5, 1, progress=False)
+    before = read_all(tmp_path)
+    assert writer.write_scenes(tmp_path, 3, 5, 1, progress=False) == 0
+    cut = tmp_path / "images/render/render0002.png"
+    cut.write_bytes(cut.read_bytes()[:-200])
+    (tmp_path / "images/clean/clean0003.png").unlink()
+    (tmp_path / "bounding_boxes.csv").unlink()
+    quick.clear()
+    assert writer.write_scenes(tmp_path, 3, 5, 1, progress=False) == 2
+    assert quick == [(5, 2), (5, 3)]
+    assert read_all(tmp_path) == before
+    assert writer.write_scenes(tmp_path, 4, 5, 1, progress=False) == 1
+
+
+def test_boxes_of_all_frames_are_listed(tmp_path, quick):
+    writer.write_scenes(tmp_path, 12, 5, 1, progress=False)
+    writer.write_scenes(tmp_path, 2, 5, 1, progress=False)  # The other ten stay.
+    with open(tmp_path / "bounding_boxes.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == list(writer.CSV_HEADER)
+    frames = [int(row[0]) for row in rows[1:]]
+    assert sorted(set(frames)) == list(range(1, 13))
+    assert frames == sorted(frames)
+    assert ["12", "40.5", "40.5", "40", "30"] in rows
+
+
+def test_errors_name_the_remedy(tmp_path, quick):
+    writer.write_scenes(tmp_path, 1, 5, 1, progress=False)
+    with pytest.raises(ValueError, match="scene 1 of seed 5.*Choose another"):
+        writer.write_scenes(tmp_path, 1, 6, 1, progress=False)
+    foreign = tmp_path / "real" / "images" / "render"
+    foreign.mkdir(parents=True)
+    Image.new("RGB", (720, 480)).save(foreign / "render0001.png")
+    content = (foreign / "render0001.png").read_bytes()
+    with pytest.raises(ValueError, match="no scene of this renderer"):
+        writer.write_scenes(tmp_path / "real", 1, 5, 1, progress=False)
+    assert (foreign / "render0001.png").read_bytes() == content
+    with pytest.raises(ValueError, match="num_scenes must be at least 1: got 0"):
+        writer.write_scenes(tmp_path, 0, progress=False)
+    with pytest.raises(ValueError, match="processes must be at least 1"):
+        writer.write_scenes(tmp_path, 1, 0, -2, progress=False)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="must be a folder"):
+        writer.write_scenes(tmp_path / "file", 1, progress=False)
+
+
+def run_command(*flags):
+    return subprocess.Popen(
+        [sys.executable, "-m", "lunar_tfds.synthetic", *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_a_killed_run_leaves_only_whole_files(tmp_path):
+    out = tmp_path / "out"
+    run = run_command(f"--output_dir={out}", "--num_scenes=50", "--processes=1")
+    end = time.monotonic() + 240
+    while not list(out.glob("images/clean/*.png")) and time.monotonic() < end:
+        assert run.poll() is None, run.stderr.read()
+        time.sleep(0.02)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.communicate()
+    for path in out.glob("images/*/*.png"):
+        with Image.open(path) as image:
+            image.load()
+            assert image.size == (720, 480)
+    # The next run takes up what is there.
+    run = run_command(f"--output_dir={out}", "--num_scenes=1", "--processes=1")
+    text, errors = run.communicate(timeout=240)
+    assert run.returncode == 0, errors
+    assert "0 scenes drawn, 1 already there" in text and "tfds build" in text
+    assert "100%" in errors  # The progress bar.
+    assert sorted(p.name for p in out.iterdir()) == ["bounding_boxes.csv", "images"]
+
+
+def test_the_command_explains_a_wrong_folder(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    run = run_command(f"--output_dir={file}", "--num_scenes=1")
+    _, errors = run.communicate(timeout=120)
+    assert run.returncode == 1
+    assert errors.strip().splitlines()[-1].startswith("output_dir must be a folder")
+    assert "Traceback" not in errors
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+def test_two_hundred_scenes_resemble_the_dataset(tmp_path):
+    """The medians of nine real frames: .56 black, .27 red, .13 green, .024 blue."""
+    writer.write_scenes(tmp_path, 200, 0, progress=False)
+    shares, boulders = [], []
+    for k in range(1, 201):
+        path = tmp_path / f"images/ground/ground{k:04d}.png"
+        colored = np.asarray(Image.open(path)) > 0
+        only = colored.sum(-1) == 1
+        shares.append(
+            [np.mean(~colored.any(-1)), *(colored & only[..., None]).mean((0, 1))]
+        )
+        regions = labels.label_regions(colored[..., 2])
+        boulders.append(np.bincount(regions[regions > 0], minlength=1).max())
+    shares, boulders = np.array(shares), np.array(boulders) / (480 * 720)
+    for found, real in zip(
+        np.median(shares, axis=0), (0.56, 0.27, 0.13, 0.024), strict=True
+    ):
+        assert real / 2 < found < real * 2
+    for first in range(161):
+        run = slice(first, first + 40)
+        assert (shares[run, 1] == 0).sum() >= 2
+        assert (boulders[run] > scene.BOULDER_SHARE).sum() >= 2
