@@ -62,9 +62,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     pkg_dir_path = tfds.core.Path(pathlib.Path(__file__).parent)
 
     def __init__(self, *, leave_out_bad_frames=None, **kwargs):
-        if leave_out_bad_frames is None:
-            leave_out_bad_frames = _environment_switch(survey.LEAVE_OUT_VARIABLE)
-        self._leave_out = leave_out_bad_frames
+        self._leave_out_bad_frames = leave_out_bad_frames
         super().__init__(**kwargs)
         self._original_state["leave_out_bad_frames"] = leave_out_bad_frames
 
@@ -76,6 +74,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             homepage=f"https://www.kaggle.com/datasets/{sources.HANDLE}",
             metadata=tfds.core.MetadataDict(),
         )
+
+    @property
+    def _leave_out(self):
+        if self._leave_out_bad_frames is None:
+            return _environment_switch(survey.LEAVE_OUT_VARIABLE)
+        return self._leave_out_bad_frames
 
     @property
     def ground_threshold(self):
@@ -150,26 +154,17 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             ground_threshold_reason=THRESHOLD_REASON,
             defect_lists_present=sorted(self._survey.defects),
             left_out_frames=self._survey.left_out,
-            label_rules={
-                name: {
-                    "holds": holds,
-                    "of": total,
-                    "unit": rule.unit,
-                    "rule": rule.says,
-                }
-                | {"frames_breaking_it": self._statistics.broken[name]}
-                for name, rule in evidence.RULES.items()
-                for holds, total in [self._statistics.cases[name]]
-            },
+            label_rules=evidence.summary(self._statistics),
         )
 
     def _split_generators(self, dl_manager):
         """Returns a generator of examples for each split that has any."""
+        leave_out = self._leave_out
         self._source = self._find_source(dl_manager)
         logging.info("Building lunar_rocks from the %s.", self._source.description)
         self._survey = survey.look_over(
             self._source,
-            leave_out=self._leave_out,
+            leave_out=leave_out,
             read_files=not self._use_beam,
             max_frames=self._max_examples,
         )

@@ -201,7 +201,7 @@ def test_environment_variable_leaves_frames_out(tmp_path, monkeypatch, value, ex
     assert lunar_tfds.LunarRocks(data_dir=tmp_path)._leave_out is expected
     monkeypatch.setenv("LUNAR_ROCKS_LEAVE_OUT_BAD_FRAMES", "yes")
     with pytest.raises(ValueError, match="is 0 or 1: got 'yes'"):
-        lunar_tfds.LunarRocks(data_dir=tmp_path)
+        building.build(tmp_path, tmp_path)
 
 
 def test_the_command_in_a_checkout_of_another_name(tmp_path):

@@ -1,0 +1,223 @@
+"""Folder, nested folder, zip and Kaggle give equal examples; hostile zips do not."""
+
+import logging
+import struct
+import sys
+import types
+import zipfile
+import zlib
+
+import pytest
+
+from lunar_tfds.lunar_rocks import sources
+from tests import tiny_frames
+from tests.lunar_tfds import building
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kaggle")
+    return tiny_frames.write_kaggle_folder(folder, num_frames=4, num_photos=1)
+
+
+@pytest.fixture(scope="module")
+def plain(folder, tmp_path_factory):
+    """Returns the builder and the examples of a build from the folder."""
+    builder = building.build(folder, tmp_path_factory.mktemp("tfds"))
+    return builder, building.read(builder)
+
+
+def assert_like_the_folder(plain, manual_dir, data_dir):
+    builder = building.build(manual_dir, data_dir)
+    building.assert_equal(plain[1], building.read(builder))
+    key = "source_fingerprint"
+    assert builder.info.metadata[key] == plain[0].info.metadata[key]
+
+
+def test_folder_nested_one_deeper(folder, plain, tmp_path):
+    (tmp_path / "k" / "sample_data").mkdir(parents=True)
+    building.copy(folder, tmp_path / "k" / "archive")
+    assert_like_the_folder(plain, tmp_path / "k", tmp_path / "d")
+
+
+@pytest.mark.parametrize("prefix", ["", "artificial-lunar/"])
+@pytest.mark.parametrize("name", ["archive.zip", "moon.ZIP"])
+def test_zip_is_read_in_place(folder, plain, tmp_path, name, prefix):
+    manual = tmp_path / "k"
+    manual.mkdir()
+    building.zip_folder(folder, manual / name, prefix)
+    assert_like_the_folder(plain, manual, tmp_path / "d")
+    assert [path.name for path in manual.iterdir()] == [name]
+    assert not list((tmp_path / "d" / "downloads" / "extracted").iterdir())
+
+
+def test_folder_comes_before_zip(folder, tmp_path):
+    copy = building.copy(folder, tmp_path / "k")
+    (copy / "archive.zip").write_bytes(b"not looked at")
+    assert isinstance(sources.find_source(copy), sources.FolderSource)
+
+
+def test_known_zip_name_comes_before_others(folder, tmp_path):
+    building.zip_folder(folder, tmp_path / "archive.zip")
+    building.zip_folder(folder, tmp_path / "backup.zip")
+    assert "archive.zip" in sources.find_source(tmp_path).description
+    building.zip_folder(folder, tmp_path / sources.ZIP_NAMES[1])
+    with pytest.raises(ValueError, match="Several copies .* Keep one"):
+        sources.find_source(tmp_path)
+
+
+def test_unrelated_zips_are_not_the_dataset(tmp_path):
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("images/photo.png", b"")
+    assert sources.find_source(tmp_path) is None
+
+
+def kagglehub(monkeypatch, download):
+    module = types.ModuleType("kagglehub")
+    module.dataset_download = download
+    monkeypatch.setitem(sys.modules, "kagglehub", module)
+
+
+def test_kagglehub_comes_last(folder, plain, tmp_path, monkeypatch, caplog):
+    asked = []
+    kagglehub(monkeypatch, lambda handle: asked.append(handle) or str(folder))
+    with caplog.at_level(logging.INFO, logger="absl"):
+        assert_like_the_folder(plain, tmp_path / "nothing", tmp_path / "d")
+    assert asked == ["romainpessia/artificial-lunar-rocky-landscape-dataset"]
+    assert "from the Kaggle download" in caplog.text
+    assert_like_the_folder(plain, folder, tmp_path / "e")
+    assert len(asked) == 1
+
+
+def test_failing_kagglehub_says_what_to_do(tmp_path, monkeypatch):
+    def fail(handle):
+        raise RuntimeError("403 forbidden")
+
+    kagglehub(monkeypatch, fail)
+    with pytest.raises(ValueError, match="403 forbidden(?s:.*)archive.zip"):
+        building.build(tmp_path / "nothing", tmp_path / "d")
+
+
+def test_no_source_names_the_folder_and_the_steps(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "kagglehub", None)
+    with pytest.raises(ValueError) as error:
+        building.build(tmp_path / "nothing", tmp_path / "d")
+    assert str(tmp_path / "nothing") in str(error.value)
+    assert "https://www.kaggle.com/datasets/romainpessia" in str(error.value)
+    assert "lunar-tfds[kaggle]" in str(error.value)
+    assert not list((tmp_path / "d" / "lunar_rocks").iterdir())
+
+
+def rewrite(folder, path, *, replace=None, extra=()):
+    """Writes a zip of the folder with some members replaced or added."""
+    building.zip_folder(folder, path)
+    with zipfile.ZipFile(path) as archive:
+        members = [(info.filename, archive.read(info)) for info in archive.infolist()]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members:
+            archive.writestr(name, (replace or {}).get(name, data))
+        for name, data in extra:
+            archive.writestr(name, data)
+    return path
+
+
+def test_path_traversal_is_ignored(folder, plain, tmp_path):
+    (tmp_path / "k").mkdir()
+    rewrite(
+        folder,
+        tmp_path / "k" / "archive.zip",
+        extra=[
+            ("../images/render/render0009.png", b"x"),
+            ("/images/render/render0010.png", b"x"),
+            ("images/render/../../../evil.png", b"x"),
+        ],
+    )
+    assert_like_the_folder(plain, tmp_path / "k", tmp_path / "d")
+    assert not list(tmp_path.rglob("evil.png"))
+
+
+def test_bombs_are_refused_unread(folder, tmp_path):
+    bomb = bytes(sources.MAX_MEMBER_BYTES + 1)
+    path = rewrite(
+        folder,
+        tmp_path / "archive.zip",
+        replace={"images/render/render0001.png": bomb},
+    )
+    assert path.stat().st_size < 2 << 20
+    with pytest.raises(
+        ValueError, match="render0001.png: 67108865 bytes when unpacked"
+    ):
+        building.build(tmp_path, tmp_path / "d")
+
+
+def test_a_picture_bomb_is_refused_undecoded(folder, tmp_path):
+    copy = building.copy(folder, tmp_path / "k")
+    file = copy / "real_moon_images" / "g_PCAM1.png"
+    header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
+    file.write_bytes(with_chunk(file.read_bytes(), b"IHDR", header))
+    with pytest.raises(ValueError, match="60000x60000 is more than 64000000 pixels"):
+        building.build(copy, tmp_path / "d")
+
+
+def with_chunk(png, name, body):
+    """Returns a PNG file with the body of one chunk replaced and a right CRC."""
+    start = png.index(name) - 4
+    (length,) = struct.unpack_from(">I", png, start)
+    crc = struct.pack(">I", zlib.crc32(name + body))
+    chunk = struct.pack(">I", len(body)) + name + body + crc
+    return png[:start] + chunk + png[start + 12 + length :]
+
+
+def test_encrypted_members(folder, tmp_path):
+    path = building.zip_folder(folder, tmp_path / "archive.zip")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"images/ground/ground0002.png", data.index(b"PK\x01\x02"))
+    data[at - 38] |= 1  # Flag bit 0 in the central directory.
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="ground0002.png: encrypted member"):
+        building.build(tmp_path, tmp_path / "d")
+    builder = building.build(tmp_path, tmp_path / "d", leave_out=True)
+    assert list(builder.info.metadata["left_out_frames"]) == ["0002"]
+
+
+def test_damaged_member_and_truncated_zip(folder, tmp_path):
+    path = building.zip_folder(folder, tmp_path / "archive.zip")
+    good = path.read_bytes()
+    data = bytearray(good)
+    data[data.index(b"images/clean/clean0003.png") + 200] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="clean0003.png: damaged member"):
+        building.build(tmp_path, tmp_path / "d")
+    path.write_bytes(good[:-1000])
+    with pytest.raises(
+        ValueError, match="not a complete zip file .* Download it again"
+    ):
+        building.build(tmp_path, tmp_path / "d")
+
+
+def test_a_name_twice_and_two_datasets(folder, tmp_path):
+    name = "images/render/render0001.png"
+    with pytest.warns(UserWarning, match="Duplicate"):
+        rewrite(folder, tmp_path / "archive.zip", extra=[(name, b"other")])
+    with pytest.raises(ValueError, match="render0001.png twice"):
+        sources.find_source(tmp_path)
+    rewrite(folder, tmp_path / "archive.zip", extra=[(f"old/{name}", b"")])
+    with pytest.raises(ValueError, match="holds 2 datasets"):
+        sources.find_source(tmp_path)
+
+
+def test_fingerprint_sees_names_sizes_and_texts(folder, tmp_path):
+    before = sources.fingerprint(sources.find_source(folder))
+    copy = building.copy(folder, tmp_path / "k")
+    assert sources.fingerprint(sources.find_source(copy)) == before
+    (copy / "notes.md").write_text("not part of the dataset")
+    assert sources.fingerprint(sources.find_source(copy)) == before
+    seen = {before}
+    boxes = copy / "bounding_boxes.csv"
+    boxes.write_text(boxes.read_text().replace(".5", ".6", 1))
+    seen.add(sources.fingerprint(sources.find_source(copy)))
+    (copy / "shadow_IDs.txt").write_text("1\n")
+    seen.add(sources.fingerprint(sources.find_source(copy)))
+    (copy / "images/clean/clean0001.png").unlink()
+    seen.add(sources.fingerprint(sources.find_source(copy)))
+    assert len(seen) == 4
