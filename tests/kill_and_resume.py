@@ -1,0 +1,166 @@
+"""Kills training runs at random moments and checks that nothing of them is lost.
+
+    python -m tests.kill_and_resume --kills=20
+
+For one device and for two virtual ones: a run that is never disturbed, and one that is
+killed with SIGKILL `--kills` times, every other time while it writes a file. With
+`--deterministic` both must end with the same bits in every variable, the same scores
+and the same list of checkpoints.
+"""
+
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+from tests.tiny_frames import write_kaggle_folder
+
+# Longest wait for a start to write its next file, s.
+PATIENCE = 240
+TIMINGS = ("images_per_second", "input_wait")
+
+
+def kill_repeatedly(command, workdir, kills, seed=0, say=print):
+    """Starts `command` until it succeeds, killing its first `kills` starts.
+
+    Every other kill waits for a temporary file, so it falls into a write; the others
+    fall at a random moment after a first file has changed, so that a run that can only
+    be killed early still moves on.
+
+    Args:
+        command: list of str that trains in `workdir`.
+        workdir: pathlib.Path.
+        kills: how many starts to kill. A start that ends before its kill is the last.
+        seed: of the moments.
+        say: called with a line about each kill.
+
+    Returns:
+        (kills made, how many of them left a temporary file behind).
+    """
+    rng = random.Random(seed)
+    made = during_writes = 0
+    for number in range(kills):
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        before = _state_time(workdir)
+        _wait(process, lambda before=before: _state_time(workdir) != before)
+        if number % 2:
+            _wait(process, lambda: _temporary_files(workdir))
+            time.sleep(rng.uniform(0, 0.03))
+        else:
+            time.sleep(rng.uniform(0, 0.5))
+        if process.poll() is not None:
+            break
+        process.kill()
+        process.wait()
+        made += 1
+        left = _temporary_files(workdir)
+        during_writes += bool(left)
+        say(f"kill {made}: {'while writing ' + left[0] if left else 'between writes'}")
+    last = subprocess.run(command, capture_output=True, text=True)
+    if last.returncode:
+        raise RuntimeError(f"the run failed after {made} kills: {last.stderr[-3000:]}")
+    return made, during_writes
+
+
+def differences(workdir, other):
+    """Returns what differs between two runs, a list of lines; empty if nothing."""
+    found = []
+    one, two = (np.load(folder / "state.npz") for folder in (workdir, other))
+    for name in set(one.files) | set(two.files):
+        if name != "progress" and not np.array_equal(one[name], two[name]):
+            found.append(f"{name} of state.npz differs")
+    rows = [json.loads(str(state["progress"]))["history"] for state in (one, two)]
+    for first, second in zip(*rows, strict=True):
+        for name in first.keys() | second.keys():
+            if name not in TIMINGS and repr(first.get(name)) != repr(second.get(name)):
+                found.append(f"{name} of epoch {first['epoch']} differs")
+    names = [
+        sorted(path.name for path in (folder / "checkpoints").iterdir())
+        for folder in (workdir, other)
+    ]
+    if names[0] != names[1]:
+        found.append(f"checkpoints: {names[0]} and {names[1]}")
+    indices = [(f / "checkpoints" / "index.json").read_text() for f in (workdir, other)]
+    if indices[0] != indices[1]:
+        found.append("index.json differs")
+    return found
+
+
+def _wait(process, condition):
+    """Waits until `condition()` holds or the process has ended."""
+    end = time.monotonic() + PATIENCE
+    while not condition() and process.poll() is None:
+        if time.monotonic() > end:
+            process.kill()
+            raise TimeoutError("the run writes nothing")
+        time.sleep(0.002)
+
+
+def _state_time(workdir):
+    path = workdir / "state.npz"
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
+def _temporary_files(workdir):
+    return [path.name for path in workdir.rglob(".tmp-*")]
+
+
+def _build_dataset(folder):
+    """Builds lunar_rocks from drawn frames; returns its data_dir."""
+    source, data_dir = folder / "kaggle", folder / "tfds"
+    source.mkdir()
+    source = write_kaggle_folder(source, num_frames=24)
+    tfds = str(pathlib.Path(sys.executable).with_name("tfds"))
+    options = [f"--data_dir={data_dir}", f"--manual_dir={source}"]
+    subprocess.run([tfds, "build", "lunar_rocks", *options], check=True)
+    return data_dir
+
+
+def main(kills, epochs, seed):
+    """Runs the check for both strategies; returns the exit status."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="kill_and_resume_"))
+    command = [sys.executable, "train.py", "--deterministic", "--image_size=32"]
+    command += [f"--data_dir={_build_dataset(folder)}", f"--epochs={epochs}"]
+    command += ["--encoder_weights=none", "--global_batch_size=4", "--save_minutes=0"]
+    devices = {
+        "one device": ["--strategy=one_device"],
+        "mirrored": ["--strategy=mirrored", "--virtual_devices=2"],
+    }
+    failed = False
+    for name, flags in devices.items():
+        whole, killed = folder / "whole", folder / "killed"
+        subprocess.run([*command, *flags, f"--workdir={whole}"], check=True)
+        started = time.monotonic()
+        made, during_writes = kill_repeatedly(
+            [*command, *flags, f"--workdir={killed}"], killed, kills, seed
+        )
+        found = differences(whole, killed)
+        failed = failed or bool(found) or made < kills
+        print(
+            f"{name}: {made} kills, {during_writes} of them during a write, "
+            f"{time.monotonic() - started:.0f} s: "
+            + ("; ".join(found) or "the same bits, scores and checkpoints")
+        )
+        shutil.rmtree(whole)
+        shutil.rmtree(killed)
+    shutil.rmtree(folder)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    from absl import app, flags
+
+    _KILLS = flags.DEFINE_integer("kills", 20, "Kills for each strategy.")
+    _EPOCHS = flags.DEFINE_integer("epochs", 12, "Epochs of 4 steps.")
+    _SEED = flags.DEFINE_integer("seed", 0, "Seed of the moments.")
+    app.run(lambda _: main(_KILLS.value, _EPOCHS.value, _SEED.value))
