@@ -37,6 +37,7 @@ def export(model, image_size, path, kind, calibration_images=None):
     """
     if kind not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}: got {kind!r}")
+    model = _in_float32(model)
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that the last step is a rename on the same disk.
@@ -62,6 +63,19 @@ def replace(source, target):
         shutil.rmtree(old)
     else:
         os.replace(source, target)
+
+
+def is_saved_model(path):
+    """Returns whether a folder is a SavedModel, which an export may replace."""
+    return (pathlib.Path(path) / "saved_model.pb").is_file()
+
+
+def remove(path):
+    """Removes a file or folder if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def load_artifact(path, kind):
@@ -95,6 +109,19 @@ def size_bytes(path):
     path = pathlib.Path(path)
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _in_float32(model):
+    """Returns `model`, or a float32 copy of one trained in mixed precision.
+
+    bfloat16 has no place in ONNX operator sets and LiteRT kernels for the CPU.
+    """
+    config = model.get_config()
+    for layer in config["layers"]:
+        layer["config"]["dtype"] = "float32"
+    copy = model.__class__.from_config(config)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def _serving(model, image_size):

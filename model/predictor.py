@@ -73,6 +73,8 @@ class Predictor:
         mask_kind: `ground` or `clean`, the labels it was trained on.
         details: dict, all that the checkpoint says about itself.
         path: pathlib.Path of the checkpoint file.
+        model: the checkpoint's keras.Model.
+        networks: list of (input size, function to probabilities), one per scale.
 
     Raises:
         ValueError: no such checkpoint, truncated, of another model, or made with
@@ -82,7 +84,7 @@ class Predictor:
     def __init__(
         self, checkpoint, *, tta=False, tile=False, batch_size=None, network=None
     ):
-        self._model, self.details, self.path = load_checkpoint(checkpoint)
+        self.model, self.details, self.path = load_checkpoint(checkpoint)
         self.class_names = tuple(self.details["class_names"])
         self.image_size = self.details["image_size"]
         self.mask_kind = self.details["mask"]
@@ -95,7 +97,7 @@ class Predictor:
             raise ValueError("tta needs the checkpoint's own network, at other sizes")
         self.batch_size, self.tta, self.tile = batch_size, tta, tile
         scales = TTA_SCALES if tta else (1.0,)
-        self._networks = [
+        self.networks = [
             (size, network or self._trace(size)) for size in self._sizes(scales)
         ]
 
@@ -133,7 +135,7 @@ class Predictor:
                 f"{self.path} was made with the classes {', '.join(self.class_names)}; "
                 f"this version knows {', '.join(CLASS_NAMES)}. Train it again"
             )
-        shape = self._model.input_shape
+        shape = self.model.input_shape
         expected = (self.image_size, self.image_size, 3)
         if len(shape) != 4 or any(
             have not in (None, want)
@@ -151,7 +153,7 @@ class Predictor:
 
     def _trace(self, size):
         """Returns the network for inputs of `size` px as a compiled function."""
-        model = self._model
+        model = self.model
         if size != self.image_size:
             # The same layers, and so the same weights, called on another input.
             model = keras.models.clone_model(
@@ -179,7 +181,7 @@ class Predictor:
     def _batch(self, images, sizes):
         """Returns the probabilities of at most `batch_size` images."""
         totals = [0.0] * len(images)
-        for size, network in self._networks:
+        for size, network in self.networks:
             inputs = [resize_image(image, size) for image in images]
             padding = self.batch_size - len(inputs)
             inputs = tf.stack(inputs + [tf.zeros_like(inputs[0])] * padding)
@@ -189,7 +191,7 @@ class Predictor:
                 outputs = (outputs + tf.reverse(mirrored, [2])) / 2
             for index, native in enumerate(sizes):
                 totals[index] += _resize_back(outputs[index], native)
-        return [total / len(self._networks) for total in totals]
+        return [total / len(self.networks) for total in totals]
 
     def _blend_tiles(self, image):
         """Returns probabilities of one image from overlapping tiles."""

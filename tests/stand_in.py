@@ -42,3 +42,10 @@ def save(path, *, size=64, mask="ground", class_names=CLASS_NAMES, **options):
     }
     save_model(build(size, len(class_names), **options), path, details)
     return path
+
+
+def run(module, *arguments):
+    """Returns the exit status of an entry point called with these flags."""
+    module.FLAGS.unparse_flags()
+    module.FLAGS([module.__name__, *map(str, arguments)])
+    return module.run([module.__name__])

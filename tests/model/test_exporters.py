@@ -1,6 +1,7 @@
 import pathlib
 import warnings
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -79,6 +80,21 @@ def test_int8_holds_no_float_convolution(tmp_path, model, images):
         if "CONV" in op["op_name"]
     }
     assert kinds and set(kinds.values()) == {np.int8}
+
+
+@pytest.mark.parametrize("kind", ["onnx", "litert"])
+def test_a_network_trained_in_bfloat16_is_exported_in_float32(tmp_path, images, kind):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        mixed = stand_in.build(SIZE, blur=3)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert mixed.layers[1].compute_dtype == "bfloat16"
+    path = tmp_path / f"m{exporters.SUFFIXES[kind]}"
+    exporters.export(mixed, SIZE, path, kind)
+    mask, _ = exporters.load_artifact(path, kind)(images)
+    reference = expected(stand_in.build(SIZE, blur=3), images).argmax(-1)
+    np.testing.assert_array_equal(mask, reference)
 
 
 def test_an_artifact_is_replaced_as_a_whole(tmp_path, model):

@@ -96,7 +96,7 @@ def test_augmented_predictions_of_a_mirrored_image_are_mirrored(checkpoint, fram
 def test_tta_is_the_mean_over_scales_and_mirrors(checkpoint, frames):
     predictor = Predictor(checkpoint, tta=True)
     model = keras.models.load_model(checkpoint)
-    assert [size for size, _ in predictor._networks] == [48, 64, 80]
+    assert [size for size, _ in predictor.networks] == [48, 64, 80]
     views = []
     for size in (48, 64, 80):
         inputs = resize_image(frames[0], size).numpy()
@@ -224,7 +224,7 @@ def test_the_real_network_sees_every_scale_with_its_own_weights(tmp_path, frames
     # The same weights in a network built for any size.
     dynamic = build_vgg16_unet(image_size=None, encoder_weights=None, frozen_blocks=0)
     dynamic.set_weights(model.get_weights())
-    for size, network in predictor._networks:
+    for size, network in predictor.networks:
         inputs = resize_image(frames[0], size)[None]
         expected = keras.ops.softmax(dynamic(inputs))
         np.testing.assert_allclose(network(inputs), expected, atol=1e-5)

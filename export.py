@@ -1,0 +1,252 @@
+"""Exports a checkpoint: `python export.py --checkpoint=... --format=onnx --output=...`.
+
+The artifact is run on a split of the dataset, and its scores, size and latency are put
+beside the checkpoint's in OUTPUT.md. Exit status: 0 done, 1 an error, 3 the artifact
+scores clearly lower than the checkpoint, and is not kept (see --allow_drop).
+"""
+
+import os
+import pathlib
+import statistics
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from absl import app, flags, logging
+
+import lunar_tfds  # noqa: F401, registers lunar_rocks.
+from model import evaluation, exporters
+from model.atomic_files import write_text
+from model.outputs import make_output_folder
+from model.predictor import Predictor
+from pipeline import input_pipeline
+from pipeline.resize import resize_image
+
+EXIT_DROP = 3
+# A larger fall of the mean IoU fails.
+LARGEST_DROP = 0.01
+# Latency is the median of so many runs, after one that does not count.
+TIMED_RUNS = 9
+
+# As a command the flags are absl's own; imported, they do not meet train.py's.
+FLAGS = flags.FLAGS if __name__ == "__main__" else flags.FlagValues()
+flags.DEFINE_string(
+    "checkpoint",
+    "runs/vgg16_unet",
+    "A .keras file, or a workdir: its best.",
+    flag_values=FLAGS,
+)
+flags.DEFINE_enum(
+    "format", "saved_model", exporters.FORMATS, "What to write.", flag_values=FLAGS
+)
+flags.DEFINE_string(
+    "output", None, "File, or folder of a SavedModel, to write.", flag_values=FLAGS
+)
+flags.DEFINE_string(
+    "data_dir", None, "TFDS data_dir; TFDS's own by default.", flag_values=FLAGS
+)
+flags.DEFINE_string(
+    "split", "validation", "Split to score the artifact on.", flag_values=FLAGS
+)
+flags.DEFINE_string(
+    "calibration_split",
+    "train",
+    "Split of int8's calibration images.",
+    flag_values=FLAGS,
+)
+flags.DEFINE_integer(
+    "calibration_images", 100, "How many of them.", lower_bound=1, flag_values=FLAGS
+)
+flags.DEFINE_bool(
+    "allow_drop",
+    False,
+    f"Keep the artifact though its mean IoU is over {LARGEST_DROP} lower.",
+    flag_values=FLAGS,
+)
+flags.DEFINE_bool(
+    "traceback", False, "Show where in the code an error arose.", flag_values=FLAGS
+)
+
+
+def open_dataset(data_dir):
+    """Returns the builder of the built dataset; ValueError says where it looked."""
+    builder = tfds.builder("lunar_rocks", data_dir=data_dir)
+    if not (builder.data_path / "dataset_info.json").exists():
+        where = f" --data_dir={data_dir}" if data_dir else ""
+        raise ValueError(
+            f"no built dataset in {builder.data_path}. Make it with: "
+            f"tfds build lunar_rocks{where} --manual_dir=FOLDER_OF_THE_KAGGLE_FILES"
+        )
+    return builder
+
+
+def calibration_images(builder, predictor):
+    """Yields uint8 [S, S, 3] images of the calibration split."""
+    examples = input_pipeline.example_dataset(
+        builder, FLAGS.calibration_split, mask=predictor.mask_kind
+    )
+    for example in examples.take(FLAGS.calibration_images):
+        image = resize_image(example["image"].numpy(), predictor.image_size)
+        yield np.rint(image * 255).astype(np.uint8)
+
+
+def score(predictor, builder, title):
+    """Returns the metrics of a predictor on the split."""
+    examples = input_pipeline.example_dataset(
+        builder, FLAGS.split, mask=predictor.mask_kind
+    )
+    print(f"Scoring the {title}")
+    progress = keras.utils.Progbar(int(examples.cardinality()), unit_name="frame")
+    scored = evaluation.evaluate(
+        predictor,
+        examples.as_numpy_iterator(),
+        num_pictured=1,
+        progress=progress.update,
+    )
+    return evaluation.summarize(scored)
+
+
+def latency_ms(run, image):
+    """Returns the median time of `run(image)` in milliseconds, on the CPU."""
+    times = []
+    with tf.device("CPU:0"):
+        for _ in range(TIMED_RUNS + 1):
+            start = time.perf_counter()
+            run(image)
+            times.append(time.perf_counter() - start)
+    return 1000 * statistics.median(times[1:])
+
+
+def measure(predictor, artifact, path, builder):
+    """Returns [(title, metrics, size in bytes, latency in ms)] of both."""
+    size = predictor.image_size
+    image = np.zeros((1, size, size, 3), np.uint8)
+    replaced = Predictor(
+        predictor.path, network=exporters.as_network(artifact), batch_size=1
+    )
+    network = predictor.networks[0][1]
+    runs = (
+        lambda pixels: network(tf.constant(pixels, tf.float32) / 255.0).numpy(),
+        artifact,
+    )
+    titles = ("checkpoint", FLAGS.format)
+    return [
+        (
+            title,
+            score(one, builder, title),
+            exporters.size_bytes(file),
+            latency_ms(run, image),
+        )
+        for title, one, file, run in zip(
+            titles, (predictor, replaced), (predictor.path, path), runs, strict=True
+        )
+    ]
+
+
+def model_card(predictor, measured, path):
+    """Returns the card's text, Markdown: the interface, and both sides' numbers."""
+    names, size = predictor.class_names, predictor.image_size
+    scores = ["mean_iou", "mean_dice", "rock_iou", "pixel_accuracy"]
+    rows = [
+        [name.replace("_", " "), *(_number(m[name]) for _, m, _, _ in measured)]
+        for name in scores
+    ]
+    rows += [
+        [f"IoU {n}", *(_number(m["iou_per_class"][n]) for _, m, _, _ in measured)]
+        for n in names
+    ]
+    rows += [
+        ["size, MB", *(f"{bytes_ / 1e6:.1f}" for _, _, bytes_, _ in measured)],
+        ["latency, ms an image", *(f"{ms:.1f}" for _, _, _, ms in measured)],
+    ]
+    table = [["", *(title for title, *_ in measured)], ["---"] * 3, *rows]
+    lines = [
+        f"# {path.name}",
+        "",
+        f"Lunar rock segmentation, exported as `{FLAGS.format}` from "
+        f"`{predictor.path.name}`, trained on the `{predictor.mask_kind}` masks of the "
+        "Artificial Lunar Rocky Landscape Dataset (CC BY-NC-SA 4.0: not for commercial "
+        "use).",
+        "",
+        f"- Input `image`: uint8 [N, {size}, {size}, 3], RGB, the whole frame resized "
+        "bilinearly to that size.",
+        f"- Output `mask`: int32 [N, {size}, {size}], class ids: "
+        + ", ".join(f"{index} {name}" for index, name in enumerate(names))
+        + ".",
+        f"- Output `probabilities`: float32 [N, {size}, {size}, {len(names)}].",
+        "",
+        f"Scored on {measured[0][1]['num_examples']} frames of `{FLAGS.split}` at the "
+        "masks' own resolution by running the artifact itself; latency is the median "
+        f"of {TIMED_RUNS} runs of one image on {os.cpu_count()} CPU cores.",
+        "",
+        *(f"| {' | '.join(row)} |" for row in table),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main(argv):
+    """Exports, scores, and keeps the artifact if it is good; returns the status."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
+    if not FLAGS.output:
+        raise ValueError("--output is missing: pass the file or folder to write")
+    path = pathlib.Path(FLAGS.output)
+    if path.is_dir() and any(path.iterdir()) and not exporters.is_saved_model(path):
+        raise ValueError(
+            f"{path} is a folder with other things in it: it would be replaced. "
+            "Pass a file, or a folder of its own"
+        )
+    make_output_folder(path.absolute().parent)
+    predictor = Predictor(FLAGS.checkpoint, batch_size=1)
+    builder = open_dataset(FLAGS.data_dir)
+    unproven = path.with_name(f".unproven-{os.getpid()}-{path.name}")
+    try:
+        exporters.export(
+            predictor.model,
+            predictor.image_size,
+            unproven,
+            FLAGS.format,
+            calibration_images(builder, predictor),
+        )
+        artifact = exporters.load_artifact(unproven, FLAGS.format)
+        measured = measure(predictor, artifact, unproven, builder)
+        before, after = (metrics["mean_iou"] for _, metrics, _, _ in measured)
+        if before - after > LARGEST_DROP and not FLAGS.allow_drop:
+            logging.error(
+                "The mean IoU falls from %.4f to %.4f, by more than %s, so %s was not "
+                "written. Pass --allow_drop to keep it, or use another --format.",
+                *(before, after, LARGEST_DROP, path),
+            )
+            return EXIT_DROP
+        exporters.replace(unproven, path)
+    finally:
+        exporters.remove(unproven)
+    card = path.with_name(f"{path.name}.md")
+    write_text(card, model_card(predictor, measured, path))
+    logging.info(
+        "%s written: mean IoU %.4f, the checkpoint's %.4f. See %s",
+        *(path, after, before, card),
+    )
+    return 0
+
+
+def run(argv):
+    """Runs `main`; what a user can mend becomes one line in place of a traceback."""
+    try:
+        return main(argv)
+    except (ValueError, OSError) as error:
+        if FLAGS.traceback:
+            raise
+        logging.error("%s", error)
+        return 1
+
+
+def _number(value):
+    return "absent" if value is None else f"{value:.4f}"
+
+
+if __name__ == "__main__":
+    logging.set_verbosity(logging.INFO)
+    app.run(run)
