@@ -45,6 +45,20 @@ def compile_train_step(model, image, mask):
     return lambda: step(image, mask)
 
 
+def compile_confusion_matrix():
+    """Returns the function from mask and logits to confusion counts.
+
+    None under JAX: the counts that training keeps are TensorFlow's.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return None
+    from model.metrics import confusion_matrix
+
+    return compile_function(
+        lambda mask, logits: confusion_matrix(mask, keras.ops.argmax(logits, -1))
+    )
+
+
 class _JaxStep:
     """A training step of Keras's JAX trainer; the state lives here between calls."""
 
