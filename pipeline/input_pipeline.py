@@ -148,7 +148,7 @@ def training_dataset(
         steps_of = tf.fill(shape, step)
         return steps_of, tf.reshape(places, shape), tf.reshape(numbers, shape)
 
-    apply = _warp_function(source, size, augmentation, xla)
+    apply = warp_function(source, size, augmentation, xla)
 
     def augment(step, places, numbers, *tensors):
         changes = draw(augmentation, seed, step[0], global_batch_size)
@@ -225,7 +225,7 @@ def evaluation_dataset(
         source = pixels.resized(examples, mask, size)
     else:
         source = pixels.Source(examples, mask, size, grey=_is_grey(cache_channels))
-        apply = _warp_function(source, size, None, xla)
+        apply = warp_function(source, size, None, xla)
         stored = _stored(
             builder,
             split,
@@ -379,7 +379,7 @@ def _load(dataset, source, batch_size):
     return dataset.batch(batch_size, drop_remainder=True)
 
 
-def _warp_function(source, size, augmentation, xla):
+def warp_function(source, size, augmentation, xla):
     """Returns a function (cached tensors, changes) -> (images, masks) of `size`."""
     used = ["gain", "bias"]
     table = None

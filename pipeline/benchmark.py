@@ -1,0 +1,221 @@
+"""Measures this pipeline and its rivals side by side in one run.
+
+    python -m pipeline.benchmark [--json=FILE]
+
+All read the same drawn frames, of the size and file size of real renders. They are
+measured in turns, several rounds of each, so that a slow moment of the machine meets
+them all; the best round counts. CPU time is that of all threads and worker processes.
+"""
+
+import dataclasses
+import importlib.util
+import itertools
+import json
+import os
+import pathlib
+import statistics
+import tempfile
+import time
+
+import tensorflow as tf
+from absl import app, flags
+
+from pipeline import benchmark_frames, benchmark_rivals, input_pipeline, pixels, records
+from pipeline.augmentation import Augmentation, draw
+
+BATCH_SIZE = 8
+# Batches that a pipeline may have ready when its turn comes; they are not counted.
+DRAINED_BATCHES = 8
+
+
+@dataclasses.dataclass
+class Contestant:
+    """One way of making batches, and what it measured.
+
+    Attributes:
+        name: the name in the JSON.
+        batches: endless iterator of batches of `BATCH_SIZE`.
+        process_ids: worker processes whose CPU time counts too.
+        rounds: (examples/s, CPU ms per example) of each round.
+    """
+
+    name: str
+    batches: object
+    process_ids: tuple = ()
+    rounds: list = dataclasses.field(default_factory=list)
+
+    def drain(self):
+        """Takes what may be ready; the first time, compiles and starts processes."""
+        for _ in itertools.islice(self.batches, DRAINED_BATCHES):
+            pass
+
+    def run(self, seconds):
+        """Measures one round."""
+        self.drain()
+        start, cpu_start, count = time.perf_counter(), self._cpu_seconds(), 0
+        while time.perf_counter() - start < seconds:
+            next(self.batches)
+            count += BATCH_SIZE
+        elapsed = time.perf_counter() - start
+        cpu = self._cpu_seconds() - cpu_start
+        self.rounds.append((count / elapsed, 1000 * cpu / count))
+
+    def best(self):
+        """Returns (examples/s of the best round, median CPU ms per example)."""
+        rates, cpu = zip(*self.rounds, strict=True)
+        return max(rates), statistics.median(cpu)
+
+    def _cpu_seconds(self):
+        ticks = 0
+        for process_id in self.process_ids:
+            stat = pathlib.Path(f"/proc/{process_id}/stat").read_text()
+            ticks += sum(map(int, stat.rpartition(")")[2].split()[11:13]))
+        return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def naive(builder, split, size):
+    """Returns endless batches made of stock TensorFlow operations, one by one."""
+
+    def augment(example):
+        image = tf.image.resize(tf.cast(example["image"], tf.float32), [size, size])
+        ids = tf.image.resize(example["ground_mask"], [size, size], "nearest")
+        angle = tf.random.uniform([], -0.17, 0.17)
+        cos, sin = tf.cos(angle), tf.sin(angle)
+        transform = tf.stack([cos, -sin, 0.0, sin, cos, 0.0, 0.0, 0.0])[None]
+        warped = [
+            tf.raw_ops.ImageProjectiveTransformV3(
+                images=pixels[None],
+                transforms=transform,
+                output_shape=[size, size],
+                fill_value=0.0,
+                interpolation=method,
+                fill_mode="REFLECT",
+            )[0]
+            for pixels, method in ((image, "BILINEAR"), (ids, "NEAREST"))
+        ]
+        return tf.image.random_brightness(warped[0] / 255.0, 0.1), warped[1]
+
+    dataset = builder.as_dataset(split=split).repeat()
+    dataset = dataset.map(augment, num_parallel_calls=tf.data.AUTOTUNE)
+    return dataset.batch(BATCH_SIZE).prefetch(2)
+
+
+def decode_only(builder, split):
+    """Returns endless batches of decoded images and masks: what no reader can beat."""
+    decode = pixels.decoder(records.find(builder, split), "ground")
+    count = input_pipeline.num_examples(builder, split)
+    dataset = tf.data.Dataset.range(count).repeat()
+    dataset = dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+    return dataset.batch(BATCH_SIZE).prefetch(2)
+
+
+def warp_only(builder, split, size):
+    """Returns endless batches warped from the same words again and again."""
+    source = pixels.Source(records.find(builder, split), "ground", (size, size))
+    strength = Augmentation()
+    words = tf.stack([source(n)[0] for n in range(BATCH_SIZE)])
+    apply = input_pipeline.warp_function(source, (size, size), strength, True)
+
+    def warp(step):
+        return apply((words,), draw(strength, 0, step, BATCH_SIZE))
+
+    dataset = tf.data.Dataset.range(tf.int64.max)
+    return dataset.map(warp, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+
+
+def contestants(folder, num_frames, size):
+    """Returns a `Contestant` for each way that the installed packages allow."""
+    builder, split, pairs = benchmark_frames.write(folder, num_frames)
+    kilobytes = benchmark_frames.pixel_bytes(pairs) / 1000
+    print(f"{num_frames} frames of 720x480, {kilobytes:.0f} kB each, to {size}x{size}.")
+    everything = Augmentation(gamma=0.2, noise=0.02)
+
+    def ours(**settings):
+        return input_pipeline.training_dataset(
+            builder, split, image_size=size, global_batch_size=BATCH_SIZE, **settings
+        )
+
+    datasets = {
+        "tf_data_naive": naive(builder, split, size),
+        "ours_uncached": ours(),
+        "ours_cached": ours(cache="memory"),
+        "ours_cached_grey": ours(cache="memory", cache_channels=1),
+        "ours_cached_all": ours(cache="memory", augmentation=everything),
+        "decode_only": decode_only(builder, split),
+        "warp_only": warp_only(builder, split, size),
+    }
+    generator = benchmark_rivals.python_generator(pairs, size, BATCH_SIZE)
+    found = [Contestant("python_generator", generator)]
+    found += [Contestant(name, iter(d)) for name, d in datasets.items()]
+    if importlib.util.find_spec("cv2"):
+        batches = benchmark_rivals.opencv_warp(size, BATCH_SIZE, (480, 720))
+        found.append(Contestant("opencv_warp", batches))
+    if all(map(importlib.util.find_spec, ("torch", "albumentations", "cv2"))):
+        batches, workers = benchmark_rivals.data_loader(
+            pairs, size, BATCH_SIZE, dataclasses.asdict(Augmentation()), os.cpu_count()
+        )
+        found.append(Contestant("dataloader_albumentations", batches, tuple(workers)))
+    return found
+
+
+def table(results):
+    """Returns the results as text, with each rate as a multiple of the generator's."""
+    base = results[0]["examples_per_s"]
+    lines = [f"{'':28}{'examples/s':>12}{'CPU ms each':>13}{'ratio':>8}"]
+    for result in results:
+        rate, cpu = result["examples_per_s"], result["cpu_ms_per_example"]
+        lines.append(f"{result['name']:28}{rate:12.1f}{cpu:13.2f}{rate / base:8.2f}")
+    return "\n".join(lines)
+
+
+def bars(results):
+    """Returns lines that set this pipeline against what it must reach."""
+    rate = {result["name"]: result["examples_per_s"] for result in results}
+    wanted = [
+        ("ours_cached", "python_generator", 12.0),
+        ("ours_cached", "dataloader_albumentations", 6.0),
+        ("ours_uncached", "decode_only", 0.65),
+    ]
+    return "\n".join(
+        f"{name} / {other}: {rate[name] / rate[other]:.2f} (wanted: {least})"
+        for name, other, least in wanted
+        if other in rate
+    )
+
+
+def main(argv):
+    """Measures, prints a table and writes the JSON."""
+    if len(argv) > 1:
+        raise app.UsageError(f"No arguments but flags: got {argv[1:]}.")
+    with tempfile.TemporaryDirectory() as folder:
+        found = contestants(
+            pathlib.Path(folder), flags.FLAGS.frames, flags.FLAGS.image_size
+        )
+        for contestant in found:
+            contestant.drain()
+        for _ in range(flags.FLAGS.rounds):
+            for contestant in found:
+                contestant.run(flags.FLAGS.seconds)
+    results = []
+    for contestant in found:
+        rate, cpu = contestant.best()
+        results.append(
+            {
+                "name": contestant.name,
+                "examples_per_s": round(rate, 1),
+                "cpu_ms_per_example": round(cpu, 2),
+            }
+        )
+    print(f"{os.cpu_count()} CPU cores, batches of {BATCH_SIZE}.")
+    print(table(results), bars(results), sep="\n")
+    if flags.FLAGS.json:
+        pathlib.Path(flags.FLAGS.json).write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("json", None, "Writes the results to this file.")
+    flags.DEFINE_integer("frames", 48, "Frames to draw, at least 8.", lower_bound=8)
+    flags.DEFINE_integer("image_size", 512, "Side of the output, px.", lower_bound=16)
+    flags.DEFINE_integer("rounds", 3, "Turns of each contestant.", lower_bound=1)
+    flags.DEFINE_float("seconds", 2.0, "Seconds of a turn.", lower_bound=0.1)
+    app.run(main)

@@ -1,0 +1,88 @@
+"""Frames with the size and the file size of real renders, drawn for the benchmark."""
+
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from PIL import Image
+
+import lunar_tfds
+
+HEIGHT, WIDTH = 480, 720
+# Standard deviations of the noise, grey levels, of all channels together and of each.
+# Decoding costs what the file holds: these give PNGs of about 430 kB; two original
+# renders have 371 and 447 kB.
+GRAIN, TINT = 7.0, 0.2
+
+
+def draw(rng):
+    """Returns a frame: image uint8 [480, 720, 3], ground mask uint8 [480, 720, 3]."""
+    hills = rng.normal(110, 30, (HEIGHT // 40 + 2, WIDTH // 40 + 2)).astype(np.float32)
+    size = (WIDTH, HEIGHT)
+    shade = np.array(Image.fromarray(hills).resize(size, Image.Resampling.BICUBIC))
+    shade += rng.normal(0, GRAIN, shade.shape)
+    mask = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    horizon = int(rng.integers(60, 180))
+    mask[:horizon, :, 0] = 226
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    for channel, count, largest in ((1, 40, 9), (2, 4, 50)):
+        for _ in range(count):
+            radius = rng.integers(3, largest)
+            centre_y, centre_x = (
+                rng.integers(horizon + radius, HEIGHT),
+                rng.integers(WIDTH),
+            )
+            rock = (y - centre_y) ** 2 + (x - centre_x) ** 2 < radius**2
+            mask[rock, channel] = 255
+            shade[rock] *= 1.4
+    shade[:horizon] = 0
+    # The channels of real renders differ by up to 3.
+    tint = rng.normal(0, TINT, (HEIGHT, WIDTH, 3)).clip(-1.4, 1.4)
+    image = np.where(shade[..., None] > 0, shade[..., None] + tint, 0)
+    return np.clip(image, 0, 255).astype(np.uint8), mask
+
+
+def write(folder, count):
+    """Writes `count` frames in the Kaggle layout and builds the dataset of them.
+
+    Besides, for rivals that read files, the masks' class ids go to `ids/`.
+
+    Args:
+        folder: pathlib.Path of an empty folder.
+        count: int.
+
+    Returns:
+        (the built builder, the split that holds all frames, [(image path, ids path)]).
+    """
+    rng = np.random.default_rng(0)
+    source = folder / "kaggle"
+    kinds = ("render", "ground", "clean")
+    for kind in kinds:
+        (source / "images" / kind).mkdir(parents=True)
+    (folder / "ids").mkdir()
+    pairs = []
+    for number in range(1, count + 1):
+        image, mask = draw(rng)
+        clean = np.where(mask > 0, 255, 0).astype(np.uint8)
+        clean[clean[..., 2] > 0] = (0, 0, 255)
+        for kind, rgb in zip(kinds, (image, mask, clean), strict=True):
+            path = source / "images" / kind / f"{kind}{number:04d}.png"
+            Image.fromarray(rgb).save(path)
+        ids = lunar_tfds.palette.class_ids(mask)
+        Image.fromarray(ids).save(folder / "ids" / f"{number:04d}.png")
+        image_path = source / "images" / "render" / f"render{number:04d}.png"
+        pairs.append((str(image_path), str(folder / "ids" / f"{number:04d}.png")))
+    (source / "bounding_boxes.csv").write_text(
+        "Frame,TopLeftCornerX,TopLeftCornerY,Length,Height\n"
+    )
+    tfds.disable_progress_bar()
+    builder = lunar_tfds.LunarRocks(data_dir=folder / "tfds")
+    config = tfds.download.DownloadConfig(manual_dir=pathlib.Path(source))
+    builder.download_and_prepare(download_config=config)
+    return builder, "+".join(builder.info.splits), pairs
+
+
+def pixel_bytes(pairs):
+    """Returns the mean size of the image files."""
+    return sum(tf.io.gfile.stat(image).length for image, _ in pairs) / len(pairs)

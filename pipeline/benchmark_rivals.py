@@ -1,0 +1,117 @@
+"""What others feed a segmentation network with, on the same files.
+
+Free of TensorFlow, so that PyTorch's worker processes start quickly.
+"""
+
+import itertools
+
+import numpy as np
+from PIL import Image
+
+
+def python_generator(pairs, size, batch_size):
+    """Yields endless batches as the usual Keras tutorial makes them.
+
+    PIL decodes and resizes, numpy scales to [0, 1]; one process, no augmentation.
+    """
+    endless = itertools.cycle(pairs)
+    while True:
+        images, masks = [], []
+        for image_path, ids_path in itertools.islice(endless, batch_size):
+            image = Image.open(image_path).convert("RGB").resize((size, size))
+            ids = Image.open(ids_path).resize((size, size), Image.Resampling.NEAREST)
+            images.append(np.asarray(image, np.float32) / 255.0)
+            masks.append(np.asarray(ids, np.int32))
+        yield np.stack(images), np.stack(masks)
+
+
+class FolderDataset:
+    """A PyTorch map-style dataset of image and mask files, augmented."""
+
+    def __init__(self, pairs, size, strength):
+        """Makes the transform.
+
+        Args:
+            pairs: [(image path, path of a PNG of class ids)].
+            size: side of the output, px.
+            strength: dict of the fields of `augmentation.Augmentation`.
+        """
+        import albumentations
+        import cv2
+
+        cv2.setNumThreads(0)  # As in PyTorch's worker processes: one thread each.
+        self._pairs = pairs
+        shift, zoom = strength["shift"], 1 + strength["scale"]
+        self._transform = albumentations.Compose(
+            [
+                albumentations.Resize(size, size),
+                albumentations.HorizontalFlip(p=strength["horizontal_flip"]),
+                albumentations.Affine(
+                    rotate=(-strength["rotation"], strength["rotation"]),
+                    translate_percent=(-shift, shift),
+                    scale=(1 / zoom, zoom),
+                    border_mode=cv2.BORDER_REFLECT,
+                    p=1.0,
+                ),
+                albumentations.RandomBrightnessContrast(
+                    brightness_limit=strength["brightness"],
+                    contrast_limit=strength["contrast"],
+                    p=1.0,
+                ),
+            ]
+        )
+
+    def __len__(self):
+        return len(self._pairs)
+
+    def __getitem__(self, index):
+        """Returns an image float32 [3, size, size] in [0, 1] and its mask int64."""
+        import cv2
+        import torch
+
+        image_path, ids_path = self._pairs[index]
+        image = cv2.cvtColor(cv2.imread(image_path), cv2.COLOR_BGR2RGB)
+        ids = cv2.imread(ids_path, cv2.IMREAD_GRAYSCALE)
+        done = self._transform(image=image, mask=ids)
+        image = torch.from_numpy(np.ascontiguousarray(done["image"].transpose(2, 0, 1)))
+        return image.float() / 255.0, torch.from_numpy(done["mask"]).long()
+
+
+def data_loader(pairs, size, batch_size, strength, workers):
+    """Returns (endless iterator of batches, process ids of the workers)."""
+    import torch
+
+    loader = torch.utils.data.DataLoader(
+        FolderDataset(pairs, size, strength),
+        batch_size=batch_size,
+        sampler=torch.utils.data.RandomSampler(range(len(pairs)), True, 1 << 24),
+        num_workers=workers,
+        drop_last=True,
+        multiprocessing_context="spawn",  # Forking beside TensorFlow's threads hangs.
+    )
+    batches = iter(loader)
+    return batches, [worker.pid for worker in batches._workers]
+
+
+def opencv_warp(size, batch_size, source_size):
+    """Yields endless batches of one affine of image and mask, one thread.
+
+    The pixels stay uint8: OpenCV is spared what the pipeline's warp does besides, the
+    change to float32, brightness, contrast and clipping.
+    """
+    import cv2
+
+    cv2.setNumThreads(1)
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (*source_size, 3), np.uint8)
+    ids = rng.integers(0, 4, source_size, np.uint8)
+    matrix = cv2.getRotationMatrix2D((size / 2, size / 2), 5, 1.0)
+    matrix[0] *= source_size[1] / size
+    matrix[1] *= source_size[0] / size
+    shared = {"borderMode": cv2.BORDER_REFLECT}
+    while True:
+        for _ in range(batch_size):
+            for pixels, method in ((image, cv2.INTER_LINEAR), (ids, cv2.INTER_NEAREST)):
+                flags = method | cv2.WARP_INVERSE_MAP
+                cv2.warpAffine(pixels, matrix, (size, size), flags=flags, **shared)
+        yield batch_size
