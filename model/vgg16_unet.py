@@ -42,6 +42,7 @@ def build_vgg16_unet(
     frozen_blocks=4,
     decoder_filters=(256, 128, 64, 32),
     synchronized_batch_norm=False,
+    normalize_skips=False,
     name="vgg16_unet",
 ):
     """Returns the network: image in, one float32 logit per class and pixel out.
@@ -62,6 +63,12 @@ def build_vgg16_unet(
         frozen_blocks: the first N of the encoder's five blocks are not trained.
         decoder_filters: widths of the four decoder levels, coarsest first.
         synchronized_batch_norm: see `synchronize_batch_norm`.
+        normalize_skips: puts a BatchNormalization on each skip. The decoder's own
+            features are of size 1; where the encoder's are far larger, as in weights
+            that came from Caffe (Liu et al. 2015, "ParseNet", section 3.3), they drown
+            them. With the encoder's features made 50 times larger, 40 steps of 4
+            drawn scenes of 96 px ended at a loss of 0.61 with it and 0.70 without
+            (mean IoU 0.41 and 0.33, one run each).
         name: of the model.
 
     Returns:
@@ -76,7 +83,10 @@ def build_vgg16_unet(
     image = keras.Input((height, width, 3), dtype="float32", name="image")
     features, skips = _encoder(_preprocess()(image))
     for level, filters in zip((4, 3, 2, 1), decoder_filters, strict=True):
-        features = _decoder_level(features, skips[level - 1], filters, level)
+        skip = skips[level - 1]
+        if normalize_skips:
+            skip = _normalization(f"decoder{level}_skip_norm")(skip)
+        features = _decoder_level(features, skip, filters, level)
     logits = keras.layers.Conv2D(num_classes, 1, dtype="float32", name="logits")(
         features
     )
@@ -243,12 +253,15 @@ def _decoder_level(features, skip, filters, level):
         kernel_initializer="he_normal",
         name=f"{prefix}_conv",
     )(features)
-    features = keras.layers.BatchNormalization(
-        momentum=BATCH_NORM_MOMENTUM, name=f"{prefix}_norm"
-    )(features)
+    features = _normalization(f"{prefix}_norm")(features)
     return keras.layers.LeakyReLU(
         negative_slope=LEAKY_RELU_SLOPE, name=f"{prefix}_activation"
     )(features)
+
+
+def _normalization(name):
+    """Returns a BatchNormalization layer with this network's momentum."""
+    return keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=name)
 
 
 def imagenet_weights_file():

@@ -220,6 +220,19 @@ def test_synchronization_is_in_force_but_not_in_the_file(tmp_path):
     assert all(loaded.get_layer(name).synchronized for name in names)
 
 
+def test_normalized_skips_reach_the_decoder_at_size_one(weights_file):
+    model = build_vgg16_unet(
+        image_size=32, encoder_weights=weights_file, normalize_skips=True
+    )
+    names = [f"decoder{level}_skip_norm" for level in (4, 3, 2, 1)]
+    outputs = [model.get_layer(name).output for name in names]
+    for skip in keras.Model(model.input, outputs)(
+        random_images(2, 32, 32), training=True
+    ):
+        assert np.std(skip) == pytest.approx(1.0, abs=0.1)
+    assert all(model.get_layer(name).trainable_weights for name in names)
+
+
 @pytest.mark.skipif(
     "LUNAR_VGG16_WEIGHTS" not in os.environ,
     reason="set LUNAR_VGG16_WEIGHTS to a VGG16 file without top",
