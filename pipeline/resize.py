@@ -77,7 +77,7 @@ def resize_image(image, size):
     """Returns an image resized as evaluation resizes it.
 
     Bilinear with half-pixel centres, edges repeated: what `tf.image.resize` calls
-    `bilinear` without `antialias`, to within 0.01 grey levels, while no axis shrinks
+    `bilinear` without `antialias`, to within 0.02 grey levels, while no axis shrinks
     to half or less. There, `pool` averages first (see `pool_factors`).
 
     Args:
