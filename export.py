@@ -19,6 +19,7 @@ from absl import app, flags, logging
 import lunar_tfds  # noqa: F401, registers lunar_rocks.
 from model import evaluation, exporters
 from model.atomic_files import write_text
+from model.model_card import model_card
 from model.outputs import make_output_folder
 from model.predictor import Predictor
 from pipeline import input_pipeline
@@ -145,45 +146,49 @@ def measure(predictor, artifact, path, builder):
     ]
 
 
-def model_card(predictor, measured, path):
-    """Returns the card's text, Markdown: the interface, and both sides' numbers."""
+def export_card(predictor, measured, path):
+    """Returns the model's card with a section on the artifact, Markdown."""
     names, size = predictor.class_names, predictor.image_size
-    scores = ["mean_iou", "mean_dice", "rock_iou", "pixel_accuracy"]
-    rows = [
-        [name.replace("_", " "), *(_number(m[name]) for _, m, _, _ in measured)]
-        for name in scores
-    ]
-    rows += [
-        [f"IoU {n}", *(_number(m["iou_per_class"][n]) for _, m, _, _ in measured)]
-        for n in names
-    ]
-    rows += [
-        ["size, MB", *(f"{bytes_ / 1e6:.1f}" for _, _, bytes_, _ in measured)],
-        ["latency, ms an image", *(f"{ms:.1f}" for _, _, _, ms in measured)],
-    ]
-    table = [["", *(title for title, *_ in measured)], ["---"] * 3, *rows]
+    checked = measured[0][1] | {"split": FLAGS.split}
     lines = [
-        f"# {path.name}",
+        model_card(predictor.details, metrics=checked),
+        f"## The exported file `{path.name}`",
         "",
-        f"Lunar rock segmentation, exported as `{FLAGS.format}` from "
-        f"`{predictor.path.name}`, trained on the `{predictor.mask_kind}` masks of the "
-        "Artificial Lunar Rocky Landscape Dataset (CC BY-NC-SA 4.0: not for commercial "
-        "use).",
+        f"Format `{FLAGS.format}`, made from `{predictor.path.name}`. It takes other "
+        "input than the Keras model above:",
         "",
-        f"- Input `image`: uint8 [N, {size}, {size}, 3], RGB, the whole frame resized "
-        "bilinearly to that size.",
+        f"- Input `image`: uint8 [N, {size}, {size}, 3], RGB in 0..255: the frame "
+        "resized bilinearly to that size.",
         f"- Output `mask`: int32 [N, {size}, {size}], class ids: "
         + ", ".join(f"{index} {name}" for index, name in enumerate(names))
         + ".",
         f"- Output `probabilities`: float32 [N, {size}, {size}, {len(names)}].",
         "",
         f"Scored on {measured[0][1]['num_examples']} frames of `{FLAGS.split}` at the "
-        "masks' own resolution by running the artifact itself; latency is the median "
-        f"of {TIMED_RUNS} runs of one image on {os.cpu_count()} CPU cores.",
+        "masks' own resolution by running the file itself. Latency is the median of "
+        f"{TIMED_RUNS} runs of one image on {os.cpu_count()} CPU cores, resizing and "
+        "reading not counted.",
         "",
-        *(f"| {' | '.join(row)} |" for row in table),
+        *(f"| {' | '.join(row)} |" for row in _comparison(measured, names)),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _comparison(measured, names):
+    """Returns the rows of the table: the checkpoint beside the artifact."""
+    metrics = [m for _, m, _, _ in measured]
+    scores = ("mean_iou", "mean_dice", "rock_iou", "pixel_accuracy")
+    return [
+        ["", *(title for title, *_ in measured)],
+        ["---"] * 3,
+        *([s.replace("_", " "), *(_number(m[s]) for m in metrics)] for s in scores),
+        *(
+            [f"IoU {name}", *(_number(m["iou_per_class"][name]) for m in metrics)]
+            for name in names
+        ),
+        ["size, MB", *(f"{bytes_ / 1e6:.1f}" for _, _, bytes_, _ in measured)],
+        ["latency, ms an image", *(f"{ms:.1f}" for *_, ms in measured)],
+    ]
 
 
 def main(argv):
@@ -224,7 +229,7 @@ def main(argv):
     finally:
         exporters.remove(unproven)
     card = path.with_name(f"{path.name}.md")
-    write_text(card, model_card(predictor, measured, path))
+    write_text(card, export_card(predictor, measured, path))
     logging.info(
         "%s written: mean IoU %.4f, the checkpoint's %.4f. See %s",
         *(path, after, before, card),

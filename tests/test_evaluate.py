@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import evaluate
-import lunar_tfds  # noqa: F401, registers lunar_rocks.
+import lunar_tfds
 import predict
 from lunar_tfds import palette
 from model import evaluation
@@ -108,6 +108,28 @@ def test_moon_photos_are_scored_at_their_masks_size(
     # One photo is 900x600, and its mask 720x480 as the other's.
     assert np.sum(metrics["confusion_matrix"]) == 2 * 480 * 720
     assert "Only 2 frames" in (tmp_path / "report.html").read_text()
+
+
+def test_real_photos_and_frames(checkpoint, tmp_path):
+    folder = os.environ.get("LUNAR_REAL_FRAMES")
+    if not folder:
+        pytest.skip("set LUNAR_REAL_FRAMES to the folder that holds images/")
+    lunar_tfds.LunarRocks(data_dir=tmp_path).download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=folder)
+    )
+    flags = (f"--checkpoint={checkpoint}", f"--data_dir={tmp_path}")
+    output = tmp_path / "out"
+    status = stand_in.run(
+        evaluate, *flags, "--split=train+real", f"--output_dir={output}"
+    )
+    assert status == 0
+    metrics = json.loads((output / "metrics.json").read_text())
+    for frame in metrics["frames"]:
+        # TCAM3 is a larger picture than its mask; all photos' masks are 777x571.
+        size = 720 * 480 if frame["frame_id"].isdigit() else 777 * 571
+        assert np.sum(frame["confusion_matrix"]) == size
+    # The stand-in knows that black is sky, which most of it is.
+    assert metrics["iou_per_class"]["sky"] > 0.2
 
 
 def test_a_baseline(scored, checkpoint, tiny_data_dir, tmp_path):
