@@ -1,0 +1,55 @@
+"""The evaluation resize against independent references."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from pipeline.resize import resize_image
+
+
+def picture(height, width, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize("size", [512, (300, 500), 480])
+def test_agrees_with_tensorflow_to_0_02_grey_levels(size):
+    image = picture(480, 720)
+    shape = (size, size) if isinstance(size, int) else size
+    expected = tf.image.resize(tf.cast(image, tf.float32), shape)
+    np.testing.assert_allclose(resize_image(image, size) * 255, expected, atol=0.02)
+
+
+def test_enlarging_agrees_with_pillow_within_one_grey_level():
+    image = picture(60, 90)
+    expected = Image.fromarray(image).resize((200, 130), Image.Resampling.BILINEAR)
+    np.testing.assert_allclose(resize_image(image, (130, 200)) * 255, expected, atol=1)
+
+
+def test_a_strong_reduction_averages_first():
+    image = picture(480, 720)
+    blocks = image.reshape(120, 4, 120, 6, 3).mean((1, 3))
+    np.testing.assert_allclose(resize_image(image, 120) * 255, blocks, atol=0.51)
+    stripes = np.zeros((256, 256, 3), np.uint8)
+    stripes[:, ::4] = 200  # Finer than the output's pixels: seen as grey, not as bars.
+    assert np.ptp(resize_image(stripes, 64)) < 0.01
+
+
+def test_uint8_float_eager_and_graph_agree_at_sizes_that_divide_badly():
+    image = picture(101, 333)
+    eager = resize_image(image, 40)
+    as_float = resize_image(tf.constant(image / 255.0, tf.float32), 40)
+    np.testing.assert_allclose(eager, as_float, atol=0.6 / 255)
+    signature = [tf.TensorSpec([None, None, 3], tf.uint8)]
+    graph = tf.function(lambda x: resize_image(x, 40), input_signature=signature)
+    np.testing.assert_array_equal(graph(image), eager)
+
+
+def test_errors_name_what_came():
+    with pytest.raises(ValueError, match=r"positive int or \(height, width\): got 0"):
+        resize_image(picture(4, 4), 0)
+    with pytest.raises(ValueError, match="float in .0, 1.: got uint16"):
+        resize_image(picture(4, 4).astype(np.uint16), 4)
+    with pytest.raises(ValueError, match="shape .height, width, 3."):
+        resize_image(picture(4, 4)[None], 4)
