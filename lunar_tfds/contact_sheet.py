@@ -88,7 +88,7 @@ def _draw_legend(sheet, mask):
         draw.text((left + 26, 10), name, fill=_INK, font=_font())
         left += 46 + round(draw.textlength(name, font=_font()))
     draw.rectangle((left, 10, left + 20, 30), outline=_BOX, width=2)
-    draw.text((left + 26, 10), f"box of a large rock ({mask} mask)", _INK, _font())
+    draw.text((left + 26, 10), f"box of a large rock;  {mask} mask", _INK, _font())
 
 
 def _font():
