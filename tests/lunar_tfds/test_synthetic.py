@@ -26,7 +26,7 @@ def read_all(root):
 @pytest.fixture(scope="module")
 def sketch():
     """Returns what render_scene returns, for one small scene."""
-    return scene.render_scene(4, 24, **SMALL)
+    return scene.render_scene(4, 19, **SMALL)
 
 
 @pytest.fixture
