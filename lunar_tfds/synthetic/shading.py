@@ -64,8 +64,8 @@ def shade(rng, camera, terrain, rocks, view, light):
     world = points[seen] + position
     level, slope_x, slope_y, shadow = terrain.surface(world[:, 0], world[:, 1])
     on_rock = view.rock[seen] >= 0
-    # Rock stands clear of the grid's own error; ground does not shade itself by it.
-    spare = (0.05 / terrain.spacings.size) * terrain.spacings.astype(np.float32)[level]
+    # A hundredth of the grid's spacing keeps a surface from shading itself.
+    spare = 0.01 * terrain.spacings.astype(np.float32)[level]
     clear[seen] = world[:, 2] + spare > shadow
     soil = seen[~on_rock]
     grain = _grain(

@@ -201,8 +201,7 @@ def build_terrain(rng, relief, heading, sun_elevation):
             height += _massif(relief, corners[k], spacings[k])
         else:
             if spare is None:
-                fields = noise.band_noise(rng, GRID, 2.5, 10)
-                field, spare = fields
+                field, spare = noise.band_noise(rng, GRID, 2.5, 10)
             else:
                 field, spare = spare, None
             slope = relief.slope * np.sqrt(2) * rng.uniform(0.6, 1.3)
@@ -226,7 +225,6 @@ def cast_shadows(terrain, sun_elevation):
         fall = (np.arange(size) * terrain.spacings[k] * tangent).astype(np.float32)
         reach = np.maximum.accumulate((height - fall)[:, ::-1], axis=1)[:, ::-1]
         shadow[:, :-1] = reach[:, 1:] + fall[:-1]
-        shadow[:, -1] = -np.inf if k == len(terrain.spacings) - 1 else 0
         if k == len(terrain.spacings) - 1:
             shadow[:, -1] = height.min() - 1e3
         else:
