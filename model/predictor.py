@@ -62,7 +62,7 @@ class Predictor:
         tile: cut images larger than `TILE_SIZE` into overlapping tiles of that size
             and blend them, for photos much larger than a training frame.
         batch_size: images (or tiles) run at once; None takes 8 on a GPU and 1 on a
-            CPU, where larger batches are no faster.
+            CPU.
         network: callable from float32 [batch, S, S, 3] in [0, 1] to probabilities
             float32 [batch, S, S, num_classes], used in place of the checkpoint's
             network: an exported copy of it, for example.
