@@ -18,7 +18,13 @@ from lunar_tfds.palette import CLASS_NAMES
 from model import losses, run_config, run_state, strategies
 from model.atomic_files import remove_temporary_files
 from model.callbacks import HistoryFile, ProgressBar
-from model.checkpoints import CHECKPOINT_FOLDER, BestCheckpoint, best_checkpoint
+from model.checkpoints import (
+    CHECKPOINT_FOLDER,
+    BestCheckpoint,
+    best_checkpoint,
+    keep_best,
+    read_index,
+)
 from model.curves import draw_curves
 from model.metrics import scores_from_confusion
 from model.optimizers import AveragedWeights, build_optimizer
@@ -332,21 +338,37 @@ def derived_numbers(trainer, data):
     }
 
 
-def is_finished(earlier_epochs):
+def is_finished(earlier_epochs, chief):
     """Returns whether the workdir's run has ended with --epochs; says so if it has."""
-    epoch, finished_of = run_state.read_progress(FLAGS.workdir) or (0, 0)
-    if finished_of == FLAGS.epochs and earlier_epochs is not None:
+    progress = run_state.read_progress(FLAGS.workdir)
+    if earlier_epochs is None or progress is None:
+        return False
+    if progress.finished_of == FLAGS.epochs:
+        finish(progress.history, chief)
         logging.info(
             "The run in %s is finished after %d epochs. Raise --epochs to train on.",
-            *(FLAGS.workdir, epoch),
+            *(FLAGS.workdir, progress.epoch),
         )
         return True
-    if earlier_epochs not in (None, FLAGS.epochs):
+    if earlier_epochs != FLAGS.epochs:
         logging.info(
             "Epochs were %d and are %d: the learning rate follows the schedule of %d.",
             *(earlier_epochs, FLAGS.epochs, FLAGS.epochs),
         )
     return False
+
+
+def finish(history, chief):
+    """Does what comes after the last saved state, also where a kill prevented it."""
+    if not chief:
+        return
+    folder = os.path.join(FLAGS.workdir, CHECKPOINT_FOLDER)
+    keep_best(folder, FLAGS.keep_checkpoints)
+    draw_curves(FLAGS.workdir, history, CLASS_NAMES)
+    if read_index(folder):
+        logging.info("Best checkpoint: %s", best_checkpoint(FLAGS.workdir))
+    else:
+        logging.warning("No checkpoint: %s was never a number.", FLAGS.monitor)
 
 
 def main(argv):
@@ -359,10 +381,12 @@ def main(argv):
         FLAGS.strategy, tpu=FLAGS.tpu, virtual_devices=FLAGS.virtual_devices
     )
     strategies.per_replica_batch_size(FLAGS.global_batch_size, strategy)
+    if FLAGS.xla:
+        strategies.check_xla(strategy)
     chief = strategies.is_chief(strategy)
     builder = open_dataset(FLAGS.data_dir)
     config = configuration(builder)
-    if is_finished(run_config.check_config(FLAGS.workdir, config)):
+    if is_finished(run_config.check_config(FLAGS.workdir, config), chief):
         return 0
     data = Data(builder, strategy)
     if chief:  # Also finds out now whether the workdir can be written.
@@ -398,9 +422,7 @@ def main(argv):
         except Interrupted:
             logging.info("Stopped, state saved. The same command continues the run.")
             return EXIT_STARTS_AGAIN
-    if chief:
-        draw_curves(FLAGS.workdir, trainer.progress.history, CLASS_NAMES)
-        logging.info("Best checkpoint: %s", best_checkpoint(FLAGS.workdir))
+    finish(trainer.progress.history, chief)
     return 0
 
 
@@ -414,6 +436,8 @@ def run(argv):
         logging.error("%s (--traceback shows where)", error)
         return 1
     except strategies.LOST_WORKER_ERRORS as error:
+        if FLAGS.strategy != "multi_worker_mirrored":
+            raise
         logging.error(
             "Lost another worker. Start all workers again with the same command to "
             "continue from the saved state. (%s)",

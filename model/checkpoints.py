@@ -193,7 +193,7 @@ class BestCheckpoint(keras.callbacks.ModelCheckpoint):
     def on_epoch_begin(self, epoch, logs=None):
         """Removes what fell out of the best in an earlier epoch."""
         super().on_epoch_begin(epoch, logs)
-        self._prune()
+        keep_best(self.folder, self.keep)
 
     def on_epoch_end(self, epoch, logs=None):
         """Saves the model if `logs[monitor]` is better than in any earlier epoch."""
@@ -212,8 +212,8 @@ class BestCheckpoint(keras.callbacks.ModelCheckpoint):
         file = CHECKPOINT_NAME.format(epoch=epoch + 1, score=score)
         save_model(self.model, self.folder / file, self._details(epoch, score, logs))
         entry = {"file": file, "epoch": epoch + 1, "monitor": self.monitor}
-        self._write_index([*entries, entry | {"score": score}])
-        self._remove(lambda name, of: of == epoch + 1 and name != file)
+        _write_index(self.folder, [*entries, entry | {"score": score}])
+        _remove(self.folder, lambda name, of: of == epoch + 1 and name != file)
         if self.verbose:
             print(
                 f"\nEpoch {epoch + 1}: {self.monitor} {score:.4f} is the best: {file}"
@@ -222,7 +222,7 @@ class BestCheckpoint(keras.callbacks.ModelCheckpoint):
     def on_train_end(self, logs=None):
         """Removes what fell out of the best in the last epoch."""
         super().on_train_end(logs)
-        self._prune()
+        keep_best(self.folder, self.keep)
 
     def _details(self, epoch, score, logs):
         scores = {name: float(value) for name, value in logs.items()}
@@ -233,23 +233,27 @@ class BestCheckpoint(keras.callbacks.ModelCheckpoint):
             "scores": scores,
         }
 
-    def _write_index(self, entries):
-        ranked = sorted(entries, key=lambda entry: (-entry["score"], entry["epoch"]))
-        write_json(self.folder / INDEX_FILE, {"checkpoints": ranked})
 
-    def _prune(self):
-        entries = read_index(self.folder)
-        if len(entries) > self.keep:
-            self._write_index(entries[: self.keep])
-            dropped = {entry["file"] for entry in entries[self.keep :]}
-            self._remove(lambda name, _: name in dropped)
+def keep_best(folder, keep):
+    """Removes all but the best `keep` checkpoints that the index of `folder` names."""
+    entries = read_index(folder)
+    if len(entries) > keep:
+        _write_index(folder, entries[:keep])
+        dropped = {entry["file"] for entry in entries[keep:]}
+        _remove(folder, lambda name, _: name in dropped)
 
-    def _remove(self, condition):
-        """Removes the checkpoint files for which `condition(name, epoch)` holds."""
-        for path in self.folder.glob("vgg16_unet-*.keras"):
-            match = _NAME_PATTERN.fullmatch(path.name)
-            if match and condition(path.name, int(match.group(1))):
-                path.unlink(missing_ok=True)
+
+def _write_index(folder, entries):
+    ranked = sorted(entries, key=lambda entry: (-entry["score"], entry["epoch"]))
+    write_json(pathlib.Path(folder) / INDEX_FILE, {"checkpoints": ranked})
+
+
+def _remove(folder, condition):
+    """Removes the checkpoint files for which `condition(name, epoch)` holds."""
+    for path in pathlib.Path(folder).glob("vgg16_unet-*.keras"):
+        match = _NAME_PATTERN.fullmatch(path.name)
+        if match and condition(path.name, int(match.group(1))):
+            path.unlink(missing_ok=True)
 
 
 def _inference_copy(model):

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from model.atomic_files import write_json
+from model.run_state import STATE_FILE
 
 CONFIG_FILE = "config.json"
 # Flags that do not decide what is learned: a restart may give others.
@@ -38,21 +39,22 @@ def check_config(workdir, config):
     """Checks that the run in `workdir`, if there is one, may be continued as `config`.
 
     Returns:
-        The earlier number of epochs, or None where no run is.
+        The earlier number of epochs, or None where no run has saved its state: a start
+        that failed before leaves nothing to continue.
 
     Raises:
         ValueError: the run in `workdir` was started with another configuration.
     """
     path = pathlib.Path(workdir) / CONFIG_FILE
+    if not path.with_name(STATE_FILE).exists():
+        return None
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))
         old, new = (
             {**c["flags"], **{f"dataset {k}": v for k, v in c["dataset"].items()}}
             for c in (earlier, config)
         )
-    except FileNotFoundError:
-        return None
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} is not the configuration of a run ({error!r}). Use another "
             "--workdir"

@@ -103,16 +103,16 @@ def load_state(workdir, variables):
 
 
 def read_progress(workdir):
-    """Returns `(epoch, finished_of)` of the saved state, or None where none is."""
+    """Returns the saved progress without the variables, or None where none is."""
     path = pathlib.Path(workdir) / STATE_FILE
     try:
         with np.load(path, allow_pickle=False) as archive:
             fields = json.loads(str(archive["progress"]))
+            return Progress(confusion=archive["confusion"], **fields)
     except FileNotFoundError:
         return None
     except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError):
         return None  # load_state says what is wrong with it.
-    return fields["epoch"], fields["finished_of"]
 
 
 class Saver:

@@ -145,6 +145,22 @@ def per_replica_batch_size(global_batch_size, strategy):
     return global_batch_size // replicas
 
 
+def check_xla(strategy):
+    """Checks that the step can be compiled with XLA under `strategy`.
+
+    Raises:
+        ValueError: this process has several replicas: a compiled function holds the
+            variables of one. (A TPU compiles the whole step without being asked.)
+    """
+    replicas = len(strategy.extended.worker_devices)
+    if replicas > 1 and not isinstance(strategy, tf.distribute.TPUStrategy):
+        raise ValueError(
+            f"xla works with one replica a process: got {replicas}. Leave --xla off, "
+            "use --strategy=one_device, or start one worker per device with "
+            "--strategy=multi_worker_mirrored"
+        )
+
+
 def _tpu_strategy(tpu):
     """Returns a TPUStrategy on the TPU called `tpu`; ValueError where none is."""
     try:

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from model.metrics import confusion_matrix, scores_from_confusion
 from model.run_state import Progress
-from model.strategies import per_replica_batch_size
+from model.strategies import check_xla, per_replica_batch_size
 
 # Attributes of stock Keras callbacks (EarlyStopping) that a restart must carry over.
 _CALLBACK_STATE = ("best", "best_epoch", "wait", "stopped_epoch")
@@ -62,6 +62,8 @@ class Trainer:
         averaged_weights=None,
     ):
         per_replica_batch_size(global_batch_size, strategy)
+        if xla:
+            check_xla(strategy)
         self.model = model
         self.optimizer = optimizer
         self.loss = loss

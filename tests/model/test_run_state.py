@@ -149,14 +149,16 @@ def config(**changes):
 
 
 def test_the_same_configuration_continues(tmp_path):
-    assert check_config(tmp_path, config()) is None
     write_config(tmp_path, config() | {"derived": {"replicas": 1}})
+    assert check_config(tmp_path, config(image_size=80)) is None
+    (tmp_path / "state.npz").touch()
     assert check_config(tmp_path, config()) == 5
     assert check_config(tmp_path, config(epochs=9, cache="disk")) == 5
 
 
 def test_another_configuration_is_refused_saying_what_differs(tmp_path):
     write_config(tmp_path, config())
+    (tmp_path / "state.npz").touch()
     with pytest.raises(ValueError, match="image_size was 64 and is 80.*--workdir"):
         check_config(tmp_path, config(image_size=80))
     with pytest.raises(ValueError, match="only grow: was 5 and is 4"):
@@ -169,6 +171,9 @@ def test_another_configuration_is_refused_saying_what_differs(tmp_path):
 
 
 def test_a_foreign_config_is_refused(tmp_path):
+    (tmp_path / "state.npz").touch()
+    with pytest.raises(ValueError, match="not the configuration of a run"):
+        check_config(tmp_path, config())
     (tmp_path / "config.json").write_text("[]")
     with pytest.raises(ValueError, match="not the configuration of a run"):
         check_config(tmp_path, config())

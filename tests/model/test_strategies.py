@@ -41,6 +41,16 @@ def test_one_process_is_its_own_chief():
     assert strategies.num_workers(strategy) == 1
 
 
+def test_xla_needs_one_replica_a_process():
+    class Two:
+        class extended:
+            worker_devices = ("/cpu:0", "/cpu:1")
+
+    with pytest.raises(ValueError, match="one replica a process: got 2"):
+        strategies.check_xla(Two())
+    strategies.check_xla(strategies.build_strategy("one_device"))
+
+
 def test_a_missing_tpu_is_said():
     with pytest.raises(ValueError, match="no TPU found .*tensorflow-tpu"):
         strategies.build_strategy("tpu")
