@@ -36,7 +36,7 @@ test-slow: install
 	$(BIN)/python -m pytest -m slow
 
 demo: install
-	$(BIN)/python -m tests.demo --output_dir=$(DEMO_DIR)
+	$(BIN)/python demo.py --output_dir=$(DEMO_DIR)
 
 bench: install $(VENV)/.bench
 	$(BIN)/python -m pipeline.benchmark

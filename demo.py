@@ -1,0 +1,125 @@
+"""Runs the main job end to end on scenes that this project draws itself.
+
+Scenes -> `tfds build` -> training on two replicas -> evaluation report -> overlays of
+scenes the model never saw. Every step is an ordinary command, printed as it is run; a
+step whose result is there already is not done again.
+"""
+
+import json
+import os
+import pathlib
+import shlex
+import subprocess
+import sys
+import time
+
+from absl import app, flags
+
+from model import vgg16_unet
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("output_dir", "demo", "Where everything goes.")
+flags.DEFINE_integer(
+    "num_scenes", 160, "Scenes to draw for the dataset.", lower_bound=20
+)
+flags.DEFINE_integer("num_unseen", 6, "Further scenes to predict.", lower_bound=1)
+flags.DEFINE_integer("image_size", 128, "Side of the network's input, px.")
+flags.DEFINE_integer("epochs", 40, "Training epochs.", lower_bound=1)
+flags.DEFINE_string(
+    "encoder_weights",
+    os.environ.get("ENCODER_WEIGHTS", ""),
+    "A VGG16 .weights.h5 file, `imagenet` or `none`. Empty: ImageNet weights when they "
+    "can be downloaded, otherwise none. Default: the variable ENCODER_WEIGHTS.",
+)
+
+ROOT = pathlib.Path(__file__).resolve().parent
+# A command of the same environment, whether or not that is activated.
+TFDS = pathlib.Path(sys.executable).with_name("tfds")
+
+
+def run(title, *command):
+    """Prints and runs one command from the repository root; stops when it fails."""
+    words = [str(word) for word in command]
+    shown = ["python", *words[1:]] if words[0] == sys.executable else words
+    shown[0] = pathlib.Path(shown[0]).name
+    print(f"\n=== {title}\n$ {shlex.join(shown)}", flush=True)
+    start = time.monotonic()
+    result = subprocess.run(words, cwd=ROOT, check=False)
+    if result.returncode:
+        sys.exit(f"The step above failed with exit code {result.returncode}.")
+    print(f"--- {time.monotonic() - start:.0f} s", flush=True)
+
+
+def choose_encoder_weights(choice):
+    """Returns a path, `imagenet` or `none`; says so when the download fails."""
+    if choice:
+        return choice
+    try:
+        vgg16_unet.imagenet_weights_file()
+    except Exception as error:  # Keras raises a bare Exception when offline.
+        print(
+            f"\nImageNet weights cannot be downloaded ({error}).\nTraining starts from "
+            "random weights; ENCODER_WEIGHTS=PATH make demo uses a file of yours."
+        )
+        return "none"
+    return "imagenet"
+
+
+def print_results(output, weights):
+    """Prints the scores and where the pictures and the report are."""
+    scores = json.loads((output / "report" / "metrics.json").read_text())
+    print(f"\n=== Results on {scores['num_examples']} unseen drawn scenes")
+    print(f"mean IoU {scores['mean_iou']:.3f} (encoder weights: {weights})")
+    for name, iou in scores["iou_per_class"].items():
+        print(f"  IoU {name:11s} {'absent' if iou is None else f'{iou:.3f}'}")
+    print(f"Report:      {output / 'report' / 'report.html'}")
+    print(f"Overlays:    {output / 'predictions'}")
+    print(f"Checkpoints: {output / 'run' / 'checkpoints'}")
+
+
+def main(argv):
+    """Runs the steps in order."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}.")
+    output = pathlib.Path(FLAGS.output_dir).resolve()
+    python, scenes, data = sys.executable, output / "scenes", output / "data"
+    run(
+        f"Draw {FLAGS.num_scenes} scenes in the Kaggle layout",
+        *(python, "-m", "lunar_tfds.synthetic", f"--output_dir={scenes}"),
+        *(f"--num_scenes={FLAGS.num_scenes}", "--seed=0"),
+    )
+    run(
+        "Build the dataset: sharded TFRecords",
+        *(TFDS, "build", "lunar_rocks", f"--manual_dir={scenes}"),
+        f"--data_dir={data}",
+    )
+    weights = choose_encoder_weights(FLAGS.encoder_weights)
+    run(
+        "Train the VGG16-UNet on two replicas",
+        *(python, "train.py", "--strategy=mirrored", "--virtual_devices=2"),
+        *(f"--data_dir={data}", f"--workdir={output / 'run'}"),
+        *(f"--image_size={FLAGS.image_size}", f"--epochs={FLAGS.epochs}"),
+        *(f"--encoder_weights={weights}", "--cache=memory", "--precision=bfloat16"),
+    )
+    run(
+        "Evaluate the best checkpoint on the test split",
+        *(python, "evaluate.py", f"--checkpoint={output / 'run'}"),
+        *(f"--data_dir={data}", "--split=test", f"--output_dir={output / 'report'}"),
+    )
+    unseen = output / "unseen"
+    run(
+        f"Draw {FLAGS.num_unseen} further scenes",
+        *(python, "-m", "lunar_tfds.synthetic", f"--output_dir={unseen}"),
+        *(f"--num_scenes={FLAGS.num_unseen}", "--seed=1"),
+    )
+    run(
+        "Predict them",
+        *(python, "predict.py", f"--checkpoint={output / 'run'}"),
+        *(f"--images={unseen / 'images' / 'render'}",),
+        f"--output_dir={output / 'predictions'}",
+    )
+    print_results(output, weights)
+
+
+if __name__ == "__main__":
+    app.run(main)
