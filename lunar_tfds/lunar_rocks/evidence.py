@@ -15,7 +15,7 @@ from lunar_tfds.palette import GROUND, LARGE_ROCK, NUM_CLASSES, SKY, SMALL_ROCK
 # A rendered sky is black: 99.2 % of its pixels are below 8 in frame 0001.
 DARK = 8
 # Sky reaches the upper edge of every frame that has any, so these rows tell, px.
-TOP_ROWS = 48
+TOP_ROWS = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +141,8 @@ def gather(frame, top, ground_rgb, ground, clean, boxes, rock_threshold):
 
     Args:
         frame: layout.Frame.
-        top: uint8 [TOP_ROWS, width, 3], the upper rows of a render; None of a photo.
+        top: uint8 [TOP_ROWS, width, 3], the upper rows of a render, or None where its
+            labels have no sky there.
         ground_rgb: uint8 [height, width, 3], the raw label image.
         ground: uint8 [height, width], its class ids.
         clean: uint8 [height, width], class ids of the cleaned label image.
@@ -166,13 +167,17 @@ def gather(frame, top, ground_rgb, ground, clean, boxes, rock_threshold):
     other = _count(pair, SMALL_ROCK << 2 | LARGE_ROCK)
     other += _count(pair, LARGE_ROCK << 2 | SMALL_ROCK)
     cases["rocks_agree"] = [same, same + other]
-    if ground_counts[SKY]:
+    if top is not None:
         dark = (top < DARK).all(axis=-1)[ground[:TOP_ROWS] == SKY]
         cases["sky_is_dark"] = [int(np.count_nonzero(dark)), dark.size]
+    if ground_counts[SKY]:
         cases["sky_is_above"] = _sky_above(ground[:, ::8])
-    overlap = clean[(ground_rgb[..., 1] != 0) & (ground_rgb[..., 2] != 0)]
-    large = _count(overlap, LARGE_ROCK)
-    cases["overlaps_are_large"] = [large, large + _count(overlap, SMALL_ROCK)]
+    overlap = (ground_rgb[..., 1] != 0) & (ground_rgb[..., 2] != 0)
+    large, small = (
+        int(np.count_nonzero(overlap & (clean == rock)))
+        for rock in (LARGE_ROCK, SMALL_ROCK)
+    )
+    cases["overlaps_are_large"] = [large, large + small]
     bare, small = ground_counts[GROUND], ground_counts[SMALL_ROCK]
     cases["ground_is_common"] = [bare, bare + small]
     cases["boxes_hold_large_rocks"] = _boxes(ground, boxes)

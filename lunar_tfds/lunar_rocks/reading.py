@@ -75,7 +75,8 @@ def read_frame(source, frame, boxes, rock_threshold):
         name = frame.image
         if color_type != png.RGB:
             image = _as_rgb(image)
-        top = None if frame.is_photo else _top_rows(image)
+        has_sky = (ground[: evidence.TOP_ROWS] == palette.SKY).any()
+        top = _top_rows(image) if has_sky and not frame.is_photo else None
     except OffPaletteError:
         raise
     except (ValueError, OSError, SyntaxError) as error:
