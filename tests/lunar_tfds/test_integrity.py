@@ -188,7 +188,14 @@ def test_bad_defect_lists(line):
         annotations.read_defect_list(f"0001\n{line}\n".encode())
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(12))
 def test_mutated_sources_give_right_examples_or_clear_errors(tmp_path, seed):
+    outcome = mutate_sources.try_mutation(seed, tmp_path)
+    assert outcome in ("right examples", "clear error")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12, 112))
+def test_a_hundred_more_mutations(tmp_path, seed):
     outcome = mutate_sources.try_mutation(seed, tmp_path)
     assert outcome in ("right examples", "clear error")

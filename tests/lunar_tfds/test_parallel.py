@@ -45,6 +45,7 @@ def test_an_error_stops_the_rest():
     assert len(started) < 50
 
 
+@pytest.mark.slow
 def test_benchmark_prints_its_table(tiny_folder):
     command = [sys.executable, "-m", "lunar_tfds.lunar_rocks.benchmark"]
     command += [f"--source={tiny_folder}", "--num_frames=4", "--rounds=1"]
