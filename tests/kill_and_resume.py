@@ -8,6 +8,7 @@ killed with SIGKILL `--kills` times, every other time while it writes a file. Wi
 and the same list of checkpoints.
 """
 
+import functools
 import json
 import os
 import pathlib
@@ -47,6 +48,8 @@ def kill_repeatedly(command, workdir, kills, seed=0, say=print):
     rng = random.Random(seed)
     made = during_writes = 0
     for number in range(kills):
+        for name in _temporary_files(workdir):  # What the kill before this one left.
+            (workdir / name).unlink()
         process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -111,7 +114,7 @@ def _state_time(workdir):
 
 
 def _temporary_files(workdir):
-    return [path.name for path in workdir.rglob(".tmp-*")]
+    return [str(path.relative_to(workdir)) for path in workdir.rglob(".tmp-*")]
 
 
 def _build_dataset(folder):
@@ -125,25 +128,43 @@ def _build_dataset(folder):
     return data_dir
 
 
-def main(kills, epochs, seed):
-    """Runs the check for both strategies; returns the exit status."""
+def _train_commands(folder, epochs):
+    """Returns {name: function of a workdir} giving commands of train.py."""
+    common = [sys.executable, "train.py", "--deterministic", "--image_size=32"]
+    common += [f"--data_dir={_build_dataset(folder)}", f"--epochs={epochs}"]
+    common += ["--encoder_weights=none", "--global_batch_size=4", "--save_minutes=0"]
+    one, two = ["--strategy=one_device"], ["--virtual_devices=2"]
+    return {
+        "one_device": lambda workdir: [*common, *one, f"--workdir={workdir}"],
+        "mirrored": lambda workdir: [*common, *two, f"--workdir={workdir}"],
+    }
+
+
+def _small_commands(epochs):
+    """Returns the same for the small network of tests.model.small_run."""
+
+    def command(strategy, workdir):
+        settings = {"workdir": str(workdir), "epochs": epochs, "sleep": 0.05}
+        settings |= {"strategy": strategy, "replicas": 2}
+        return [sys.executable, "-m", "tests.model.small_run", json.dumps(settings)]
+
+    return {
+        name: functools.partial(command, name) for name in ("one_device", "mirrored")
+    }
+
+
+def main(kills, epochs, seed, small, only):
+    """Runs the check for each strategy; returns the exit status."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     folder = pathlib.Path(tempfile.mkdtemp(prefix="kill_and_resume_"))
-    command = [sys.executable, "train.py", "--deterministic", "--image_size=32"]
-    command += [f"--data_dir={_build_dataset(folder)}", f"--epochs={epochs}"]
-    command += ["--encoder_weights=none", "--global_batch_size=4", "--save_minutes=0"]
-    devices = {
-        "one device": ["--strategy=one_device"],
-        "mirrored": ["--strategy=mirrored", "--virtual_devices=2"],
-    }
+    commands = _small_commands(epochs) if small else _train_commands(folder, epochs)
     failed = False
-    for name, flags in devices.items():
+    for name in only:
         whole, killed = folder / "whole", folder / "killed"
-        subprocess.run([*command, *flags, f"--workdir={whole}"], check=True)
+        subprocess.run(commands[name](whole), check=True)
         started = time.monotonic()
-        made, during_writes = kill_repeatedly(
-            [*command, *flags, f"--workdir={killed}"], killed, kills, seed
-        )
+        command = commands[name](killed)
+        made, during_writes = kill_repeatedly(command, killed, kills, seed)
         found = differences(whole, killed)
         failed = failed or bool(found) or made < kills
         print(
@@ -160,7 +181,14 @@ def main(kills, epochs, seed):
 if __name__ == "__main__":
     from absl import app, flags
 
+    _NAMES = ["one_device", "mirrored"]
     _KILLS = flags.DEFINE_integer("kills", 20, "Kills for each strategy.")
-    _EPOCHS = flags.DEFINE_integer("epochs", 12, "Epochs of 4 steps.")
+    _EPOCHS = flags.DEFINE_integer("epochs", 12, "Epochs of 3 or 4 steps.")
     _SEED = flags.DEFINE_integer("seed", 0, "Seed of the moments.")
-    app.run(lambda _: main(_KILLS.value, _EPOCHS.value, _SEED.value))
+    _SMALL = flags.DEFINE_bool("small", False, "A small network, not train.py.")
+    _ONLY = flags.DEFINE_multi_enum("strategy", _NAMES, _NAMES, "Strategies to check.")
+    app.run(
+        lambda _: main(
+            _KILLS.value, _EPOCHS.value, _SEED.value, _SMALL.value, _ONLY.value
+        )
+    )
