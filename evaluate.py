@@ -8,10 +8,8 @@ import json
 import pathlib
 
 import keras
-import tensorflow_datasets as tfds
 from absl import app, flags, logging
 
-import lunar_tfds  # noqa: F401, registers lunar_rocks.
 from model import evaluation, report
 from model.atomic_files import write_json, write_text
 from model.outputs import make_output_folder
@@ -77,18 +75,6 @@ flags.DEFINE_bool(
 )
 
 
-def open_dataset(data_dir):
-    """Returns the builder of the built dataset; ValueError says where it looked."""
-    builder = tfds.builder("lunar_rocks", data_dir=data_dir)
-    if not (builder.data_path / "dataset_info.json").exists():
-        where = f" --data_dir={data_dir}" if data_dir else ""
-        raise ValueError(
-            f"no built dataset in {builder.data_path}. Make it with: "
-            f"tfds build lunar_rocks{where} --manual_dir=FOLDER_OF_THE_KAGGLE_FILES"
-        )
-    return builder
-
-
 def read_baseline(path):
     """Returns the dict in a metrics.json, None without a path; ValueError if broken."""
     if path is None:
@@ -126,7 +112,7 @@ def main(argv):
     output = make_output_folder(FLAGS.output_dir)
     baseline = read_baseline(FLAGS.baseline)
     predictor = Predictor(FLAGS.checkpoint, tta=FLAGS.tta, batch_size=FLAGS.batch_size)
-    builder = open_dataset(FLAGS.data_dir)
+    builder = input_pipeline.open_dataset(FLAGS.data_dir)
     mask = FLAGS.mask or predictor.mask_kind
     selection = {"exclude_defects": FLAGS.exclude_defects, "protocol": FLAGS.protocol}
     examples = input_pipeline.example_dataset(

@@ -13,10 +13,8 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
 from absl import app, flags, logging
 
-import lunar_tfds  # noqa: F401, registers lunar_rocks.
 from model import evaluation, exporters
 from model.atomic_files import write_text
 from model.model_card import model_card
@@ -69,18 +67,6 @@ flags.DEFINE_bool(
 flags.DEFINE_bool(
     "traceback", False, "Show where in the code an error arose.", flag_values=FLAGS
 )
-
-
-def open_dataset(data_dir):
-    """Returns the builder of the built dataset; ValueError says where it looked."""
-    builder = tfds.builder("lunar_rocks", data_dir=data_dir)
-    if not (builder.data_path / "dataset_info.json").exists():
-        where = f" --data_dir={data_dir}" if data_dir else ""
-        raise ValueError(
-            f"no built dataset in {builder.data_path}. Make it with: "
-            f"tfds build lunar_rocks{where} --manual_dir=FOLDER_OF_THE_KAGGLE_FILES"
-        )
-    return builder
 
 
 def calibration_images(builder, predictor):
@@ -205,7 +191,7 @@ def main(argv):
         )
     make_output_folder(path.absolute().parent)
     predictor = Predictor(FLAGS.checkpoint, batch_size=1)
-    builder = open_dataset(FLAGS.data_dir)
+    builder = input_pipeline.open_dataset(FLAGS.data_dir)
     unproven = path.with_name(f".unproven-{os.getpid()}-{path.name}")
     try:
         exporters.export(

@@ -10,10 +10,8 @@ import sys
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
 from absl import app, flags, logging
 
-import lunar_tfds  # noqa: F401, registers lunar_rocks.
 from lunar_tfds.palette import CLASS_NAMES
 from model import losses, run_config, run_state, strategies
 from model.atomic_files import remove_temporary_files
@@ -124,18 +122,6 @@ def frozen_blocks():
     flag = FLAGS["frozen_blocks"]
     unset = flag.using_default_value and FLAGS.encoder_weights == "none"
     return 0 if unset else flag.value
-
-
-def open_dataset(data_dir):
-    """Returns the builder of the built dataset; ValueError says where it looked."""
-    builder = tfds.builder("lunar_rocks", data_dir=data_dir)
-    if not (builder.data_path / "dataset_info.json").exists():
-        where = f" --data_dir={data_dir}" if data_dir else ""
-        raise ValueError(
-            f"no built dataset in {builder.data_path}. Make it with: "
-            f"tfds build lunar_rocks{where} --manual_dir=FOLDER_OF_THE_KAGGLE_FILES"
-        )
-    return builder
 
 
 class Data:
@@ -384,7 +370,7 @@ def main(argv):
     if FLAGS.xla:
         strategies.check_xla(strategy)
     chief = strategies.is_chief(strategy)
-    builder = open_dataset(FLAGS.data_dir)
+    builder = input_pipeline.open_dataset(FLAGS.data_dir)
     config = configuration(builder)
     if is_finished(run_config.check_config(FLAGS.workdir, config), chief):
         return 0

@@ -48,8 +48,6 @@ def kill_repeatedly(command, workdir, kills, seed=0, say=print):
     rng = random.Random(seed)
     made = during_writes = 0
     for number in range(kills):
-        for name in _temporary_files(workdir):  # What the kill before this one left.
-            (workdir / name).unlink()
         process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

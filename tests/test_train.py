@@ -74,7 +74,7 @@ def test_the_checkpoint_scores_what_its_name_says(finished, tiny_data_dir):
     _, workdir, _ = finished
     model, details, path = load_checkpoint(workdir)
     dataset = train.input_pipeline.evaluation_dataset(
-        train.open_dataset(str(tiny_data_dir)),
+        train.input_pipeline.open_dataset(str(tiny_data_dir)),
         "validation",
         image_size=details["image_size"],
         mask=details["mask"],

@@ -14,8 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from model import run_state, strategies
+from model.atomic_files import remove_temporary_files
 from model.callbacks import HistoryFile
-from model.checkpoints import BestCheckpoint
+from model.checkpoints import CHECKPOINT_FOLDER, BestCheckpoint
 from model.losses import build_loss
 from model.optimizers import AveragedWeights, build_optimizer
 from model.preemption import EXIT_STARTS_AGAIN, StopRequest
@@ -157,6 +158,8 @@ def main(settings):
     trainer.progress = progress or trainer.progress
     trainer.check_workers_agree()
     if workdir and chief:
+        for folder in (workdir, os.path.join(workdir, CHECKPOINT_FOLDER)):
+            remove_temporary_files(folder)
         callbacks.append(HistoryFile(workdir, trainer.progress.history))
         callbacks.append(BestCheckpoint(workdir, DETAILS, keep=2))
     saver = run_state.Saver(
