@@ -159,24 +159,23 @@ def gather(frame, top, ground_rgb, ground, clean, boxes, rock_threshold):
     if rock_threshold != palette.ROCK_THRESHOLD:  # The rules speak of the author's.
         ground = palette.class_ids(ground_rgb)
         ground_counts = _counts(ground)
-    pair = np.bitwise_or(ground << 2, clean)
-    both_sky = _count(pair, SKY << 2 | SKY)
+    pair = ground * NUM_CLASSES
+    pair += clean
+    both_sky = _count(pair, _pair(SKY, SKY))
     cases = found.cases
     cases["skies_agree"] = [both_sky, ground_counts[SKY] + clean_counts[SKY] - both_sky]
-    same = sum(_count(pair, rock << 2 | rock) for rock in (SMALL_ROCK, LARGE_ROCK))
-    other = _count(pair, SMALL_ROCK << 2 | LARGE_ROCK)
-    other += _count(pair, LARGE_ROCK << 2 | SMALL_ROCK)
+    same = sum(_count(pair, _pair(rock, rock)) for rock in (SMALL_ROCK, LARGE_ROCK))
+    other = _count(pair, _pair(SMALL_ROCK, LARGE_ROCK))
+    other += _count(pair, _pair(LARGE_ROCK, SMALL_ROCK))
     cases["rocks_agree"] = [same, same + other]
     if top is not None:
         dark = (top < DARK).all(axis=-1)[ground[:TOP_ROWS] == SKY]
         cases["sky_is_dark"] = [int(np.count_nonzero(dark)), dark.size]
     if ground_counts[SKY]:
         cases["sky_is_above"] = _sky_above(ground[:, ::8])
-    overlap = (ground_rgb[..., 1] != 0) & (ground_rgb[..., 2] != 0)
-    large, small = (
-        int(np.count_nonzero(overlap & (clean == rock)))
-        for rock in (LARGE_ROCK, SMALL_ROCK)
-    )
+    overlap = np.minimum(ground_rgb[..., 1], ground_rgb[..., 2]) != 0
+    clean_there = overlap * clean
+    large, small = (_count(clean_there, rock) for rock in (LARGE_ROCK, SMALL_ROCK))
     cases["overlaps_are_large"] = [large, large + small]
     bare, small = ground_counts[GROUND], ground_counts[SMALL_ROCK]
     cases["ground_is_common"] = [bare, bare + small]
@@ -188,8 +187,12 @@ def gather(frame, top, ground_rgb, ground, clean, boxes, rock_threshold):
 
 
 def _sky_above(ground):
-    sky = ground == SKY
-    above = ~np.logical_or.accumulate(ground == GROUND, axis=0)
+    columns = np.ascontiguousarray(ground.T)
+    bare = columns == GROUND
+    # The row of the first ground in each column; below the frame where there is none.
+    first = np.where(bare.any(axis=1), bare.argmax(axis=1), len(ground))
+    sky = columns == SKY
+    above = np.arange(len(ground)) < first[:, np.newaxis]
     return [int(np.count_nonzero(sky & above)), int(np.count_nonzero(sky))]
 
 
@@ -201,6 +204,10 @@ def _boxes(ground, boxes):
         large = _count(inside, LARGE_ROCK)
         holds += large > _count(inside, SMALL_ROCK) and 3 * large >= inside.size
     return [holds, len(boxes)]
+
+
+def _pair(ground, clean):
+    return ground * NUM_CLASSES + clean
 
 
 def _count(ids, value):

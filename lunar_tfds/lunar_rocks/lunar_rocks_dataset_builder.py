@@ -1,6 +1,8 @@
 """The `lunar_rocks` dataset: renders of lunar scenes with semantic masks."""
 
+import contextlib
 import dataclasses
+import itertools
 import os
 import pathlib
 
@@ -139,7 +141,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         leftovers.mark(self.data_dir)
         self._statistics = evidence.Statistics()
         self._notes = []
-        super()._download_and_prepare(dl_manager, download_config)
+        with contextlib.ExitStack() as self._at_end:
+            super()._download_and_prepare(dl_manager, download_config)
         self._collect_notes()
         leftovers.unmark(self.data_dir)
         if self._max_examples == 0:
@@ -170,16 +173,20 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
         if self._survey.left_out:
             logging.warning(survey.list_problems(self._survey.left_out, self._source))
-        generators = {}
-        for split in layout.SPLITS:
-            frames = [frame for frame in self._survey.frames if frame.split == split]
-            if frames and self._use_beam:
-                generators[split] = self._beam_examples(split, frames)
-            elif frames:
-                generators[split] = self._generate_examples(frames)
-            else:
-                logging.warning("Split %s has no frames and is left out.", split)
-        return generators
+        jobs = {split: [] for split in layout.SPLITS}
+        for frame in self._survey.frames:
+            jobs[frame.split].append(self._job(frame))
+        for split in [split for split in jobs if not jobs[split]]:
+            logging.warning("Split %s has no frames and is left out.", split)
+            del jobs[split]
+        if self._use_beam:
+            return {split: self._beam_examples(split, jobs[split]) for split in jobs}
+        # One stream for all splits: threads read ahead while TFDS finishes a split.
+        found = self._read(itertools.chain.from_iterable(jobs.values()))
+        return {
+            split: self._generate_examples(itertools.islice(found, len(jobs[split])))
+            for split in jobs
+        }
 
     def _find_source(self, dl_manager):
         try:
@@ -194,16 +201,20 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             )
         return source
 
-    def _generate_examples(self, frames):
-        """Yields (frame id, example) in the order of the frames."""
-
+    def _read(self, jobs):
         def read(job):
             frame, boxes, _ = job
-            return reading.read_frame(self._source, frame, boxes, self.ground_threshold)
+            return job, reading.read_frame(
+                self._source, frame, boxes, self.ground_threshold
+            )
 
-        jobs = [self._job(frame) for frame in frames]
         found = parallel.ordered_map(read, jobs)
-        for (frame, boxes, defects), result in zip(jobs, found, strict=True):
+        self._at_end.callback(found.close)
+        return found
+
+    def _generate_examples(self, found):
+        """Yields (frame id, example) in the order of the (job, Reading) found."""
+        for (frame, boxes, defects), result in found:
             if result.problem:
                 self._leave_out_or_stop({frame.frame_id: result.problem})
             else:
@@ -215,12 +226,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         lists = self._survey.defects.items()
         return frame, boxes, [name for name, ids in lists if frame.frame_id in ids]
 
-    def _beam_examples(self, split, frames):
+    def _beam_examples(self, split, jobs):
         from lunar_tfds.lunar_rocks import scale_out  # Beam is needed only here.
 
         path = self.data_path / f"notes-{split}.json"
         self._notes.append(path)
-        jobs = [self._job(frame) for frame in frames]
         return scale_out.ReadFrames(self._source, jobs, self.ground_threshold, path)
 
     def _collect_notes(self):

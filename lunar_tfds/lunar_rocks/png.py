@@ -80,20 +80,17 @@ def _printable(name):
 def encode_ids(ids):
     """Returns a one-channel 8-bit PNG file of class ids.
 
-    Each row is stored as its difference to the row above (filter "up"), which is zero
-    almost everywhere in a mask.
-
     Args:
         ids: uint8 [height, width].
     """
     height, width = ids.shape
     rows = np.empty((height, width + 1), np.uint8)
-    rows[:, 0] = 2
-    rows[0, 1:] = ids[0]
-    np.subtract(ids[1:], ids[:-1], out=rows[1:, 1:])
+    rows[:, 0] = 0  # No filter: a row of a mask is a few runs already.
+    rows[:, 1:] = ids
     header = struct.pack(">IIBBBBB", width, height, 8, GRAYSCALE, 0, 0, 0)
-    # Run lengths alone: 0.9 ms against 2.1 ms at level 6 on one core, and 15 % smaller.
-    packer = zlib.compressobj(6, strategy=zlib.Z_RLE)
+    # Run lengths alone: a third of the time of level 6, and 2 to 8 KB a mask. The small
+    # memLevel saves clearing 200 KB of tables for every mask.
+    packer = zlib.compressobj(6, memLevel=6, strategy=zlib.Z_RLE)
     return _assemble(header, packer.compress(rows) + packer.flush())
 
 
