@@ -23,6 +23,11 @@ def test_results_come_in_order_from_several_threads():
     assert len(threads) == 3
 
 
+def test_one_thread_is_the_callers_own():
+    found = parallel.ordered_map(lambda _: threading.get_ident(), range(3), 1)
+    assert set(found) == {threading.get_ident()}
+
+
 def test_a_slow_reader_does_not_fill_the_memory():
     started = []
     results = parallel.ordered_map(started.append, range(1000), num_threads=2)
