@@ -4,8 +4,9 @@ import dataclasses
 
 import numpy as np
 
-CHUNK = 1_500_000  # Ray-plane pairs in one batch: about 6 MB an array.
+CHUNK = 100_000  # Pairs of a pixel and a rock in one batch; its arrays fit a cache.
 
+BALL = 1.05  # Radii that are looked at, for rounding and for roughened outlines.
 SHADOW_LENGTH = 2.0  # Height of a rock over its foot at the most, radii.
 
 
@@ -36,19 +37,13 @@ def cast(camera, rocks, limit, wobble=None):
     planes = _ray_planes(camera, rocks)
     away = np.linalg.norm(rocks.centres - camera.position, axis=-1)
     most = np.minimum(away * camera.pixel_angle, 0.03 * rocks.radii).astype("f4")
-    for index, rows, columns in _boxes(camera, _bounds(camera, rocks)):
-        pixels = (rows[:, :, None] * camera.width + columns[:, None, :]).reshape(
-            len(index), -1
-        )
-        push = np.float32(0)
-        if wobble is not None:
-            push = wobble[pixels] * most[index, None]
-        enter, leave = _clip(planes, index, rows, columns, push)
+    for pixels, index in _batches(_disc_pairs(camera, rocks, limit)):
+        push = None if wobble is None else wobble[pixels] * most[index]
+        enter, leave = _clip(camera, planes, pixels, index, push)
         seen = (enter < leave) & (enter > 0.01) & (enter < limit[pixels])
-        which = np.nonzero(seen)
-        found_pixels.append(pixels[which])
-        found_depths.append(enter[which])
-        found_rocks.append(index[which[0]])
+        found_pixels.append(pixels[seen])
+        found_depths.append(enter[seen])
+        found_rocks.append(index[seen])
     rock = np.full(limit.shape, -1, np.int32)
     depth = np.full(limit.shape, np.inf, np.float32)
     if found_pixels:
@@ -62,10 +57,7 @@ def cast(camera, rocks, limit, wobble=None):
 
 def passes(camera, rocks, pixels, index):
     """Returns bool [n]: does the ray of each pixel pass through rock index[n]?"""
-    rows = (pixels // camera.width).astype(np.float32)
-    columns = (pixels % camera.width).astype(np.float32)
-    base, per_column, per_row, ends = (p[:, index] for p in _ray_planes(camera, rocks))
-    enter, leave = _interval(ends, base + columns * per_column + rows * per_row)
+    enter, leave = _clip(camera, _ray_planes(camera, rocks), pixels, index)
     return enter < leave
 
 
@@ -88,24 +80,87 @@ def shadowed(camera, rocks, points, lit, seen, sun):
     ends, towards = ends.T.astype("f4"), towards.T.astype("f4")
     normals = rocks.normals.transpose(1, 2, 0).astype("f4")
     x, y, z = np.ascontiguousarray(points.T)
-    for index, rows, columns in _boxes(camera, _bounds(camera, rocks, sun)):
-        pixels = (rows[:, :, None] * camera.width + columns[:, None, :]).reshape(
-            len(index), -1
-        )
+    for pixels, index in _batches(_shadow_pairs(camera, rocks, points, lit, sun)):
         px, py, pz = x[pixels], y[pixels], z[pixels]
 
         def gaps(index=index, px=px, py=py, pz=pz):
-            for end, plane in zip(ends, normals, strict=True):
-                nx, ny, nz = plane[:, index, None]
-                gap = nx * px
-                gap += ny * py
-                gap += nz * pz
-                yield np.subtract(end[index, None], gap, out=gap)
+            for end, (nx, ny, nz) in zip(ends, normals, strict=True):
+                gap = nx[index] * px
+                gap += ny[index] * py
+                gap += nz[index] * pz
+                yield np.subtract(end[index], gap, out=gap)
 
-        enter, leave = _interval(gaps(), (t[index, None] for t in towards))
-        hidden = (enter < leave) & (leave > 0) & (seen[pixels] != index[:, None])
+        enter, leave = _interval(gaps(), (t[index] for t in towards))
+        hidden = (enter < leave) & (leave > 0) & (seen[pixels] != index)
         dark[pixels[hidden]] = True
     return dark & lit
+
+
+def _disc_pairs(camera, rocks, limit):
+    """Yields (pixels, rocks): the rays that come near a rock in front of `limit`.
+
+    The ball around a rock lies inside a disc of the image.
+    """
+    column, row, size, _ = (part[:, 0] for part in _discs(camera, rocks))
+    depth = (rocks.centres - np.asarray(camera.position)) @ camera.axes[0]
+    front = (depth - BALL * rocks.radii).astype("f4")
+    for index, rows, columns in _boxes(camera, _bounds(camera, rocks)):
+        across = (columns - column[index, None]) ** 2
+        room = (BALL * size[index, None]) ** 2 - (rows - row[index, None]) ** 2
+        near = across[:, None, :] <= room[:, :, None]
+        pixels, which = _pick(camera, index, rows, columns, near)
+        clear = limit[pixels] > front[which]
+        yield pixels[clear], which[clear]
+
+
+def _shadow_pairs(camera, rocks, points, lit, sun):
+    """Yields (pixels, rocks): the lit points in the cylinder of shade of a ball.
+
+    Arguments as of `shadowed`.
+    """
+    level = np.hypot(sun[0], sun[1])
+    side = np.array([-sun[1], sun[0], 0]) / level
+    axes = np.stack([side, np.cross(sun, side), sun])
+    centres = ((rocks.centres - np.asarray(camera.position)) @ axes.T).T.astype("f4")
+    reach = (BALL * rocks.radii).astype("f4")
+    across, up, along = axes.astype("f4") @ points.T
+    across[~lit] = np.inf
+    for index, rows, columns in _boxes(camera, _bounds(camera, rocks, sun)):
+        pixels = rows[:, :, None] * camera.width + columns[:, None, :]
+        gap, rise = across[pixels], up[pixels]
+        gap -= centres[0, index, None, None]
+        rise -= centres[1, index, None, None]
+        gap *= gap
+        rise *= rise
+        gap += rise
+        near = gap <= (reach[index] ** 2)[:, None, None]
+        pixels, which = _pick(camera, index, rows, columns, near)
+        before = along[pixels] < centres[2, which] + reach[which]
+        yield pixels[before], which[before]
+
+
+def _pick(camera, index, rows, columns, chosen):
+    """Returns (pixels, rocks), int64 [n] each: the chosen pixels of boxes.
+
+    Args:
+        camera: Camera.
+        index: [b], rocks.
+        rows: [b, h].
+        columns: [b, w].
+        chosen: bool [b, h, w].
+    """
+    pixels = (rows[:, :, None] * camera.width + columns[:, None, :])[chosen]
+    return pixels, np.repeat(index, np.count_nonzero(chosen, axis=(1, 2)))
+
+
+def _batches(pairs):
+    """Yields (pixels, rocks) of all pairs, CHUNK at a time."""
+    pairs = list(pairs)
+    if not pairs:
+        return
+    pixels, index = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    for start in range(0, len(pixels), CHUNK):
+        yield pixels[start : start + CHUNK], index[start : start + CHUNK]
 
 
 def _ray_planes(camera, rocks):
@@ -123,27 +178,28 @@ def _ray_planes(camera, rocks):
     return (*slopes, ends.T.astype("f4"))
 
 
-def _clip(planes, index, rows, columns, push):
-    """Returns (enter, leave), each float32 [n, pixels of a box].
+def _clip(camera, planes, pixels, index, push=None):
+    """Returns (enter, leave), each float32 [n].
 
     Args:
+        camera: Camera.
         planes: what `_ray_planes` returned.
-        index: [n], rocks.
-        rows: [n, h].
-        columns: [n, w].
-        push: float32 [n, h * w], how far each plane is moved outwards, m, or 0.
+        pixels: [n].
+        index: [n], the rock looked at in each.
+        push: float32 [n], how far its planes are moved outwards, m, or None.
     """
-    shape = (len(index), rows.shape[1], columns.shape[1])
-    base, per_column, per_row, ends = (p[:, index] for p in planes)
+    rows, columns = np.divmod(pixels, camera.width)
     rows, columns = rows.astype("f4"), columns.astype("f4")
+    base, per_column, per_row, ends = planes
 
     def slope(k):
-        across = base[k, :, None] + columns * per_column[k, :, None]
-        down = rows * per_row[k, :, None]
-        return (across[:, None, :] + down[:, :, None]).reshape(shape[0], -1)
+        total = columns * per_column[k][index]
+        total += base[k][index]
+        total += rows * per_row[k][index]
+        return total
 
-    slopes = (slope(k) for k in range(len(ends)))
-    return _interval((end[:, None] + push for end in ends), slopes)
+    moved = (end[index] if push is None else end[index] + push for end in ends)
+    return _interval(moved, (slope(k) for k in range(len(ends))))
 
 
 def _interval(ends, slopes):
@@ -165,10 +221,12 @@ def _interval(ends, slopes):
     return enter, leave
 
 
-def _bounds(camera, rocks, sun=None):
-    """Returns int [n, 4]: first row, last row, first column, last column, all in view.
+def _discs(camera, rocks, sun=None):
+    """Returns (column, row, size, depth), each [n, spots], of the ball of each rock.
 
-    With a sun, the box also holds the shadow as far as it may fall.
+    The ball lies inside the disc of `size` px around (column, row), which is infinite
+    close to the camera. With a sun, there is a second spot: the ball at the shadow's
+    end.
     """
     relative = rocks.centres - np.asarray(camera.position)
     spots = [relative]
@@ -176,15 +234,24 @@ def _bounds(camera, rocks, sun=None):
         spots.append(relative - SHADOW_LENGTH * rocks.radii[:, None] * sun / sun[2])
     column, row, depth = camera.project(np.stack(spots, 1))
     radii = rocks.radii[:, None]
-    near, behind = depth < 1.3 * radii + 0.05, depth < -radii
+    near = depth < 1.3 * radii + 0.05
     # A sphere off the axis looks longer, at the frame's corners by this much.
     stretch = 1 + np.hypot(column - camera.width / 2, row - camera.height / 2) * (
         camera.pixel_angle
     )
     size = stretch * radii / (np.where(near, 1, depth - radii) * camera.pixel_angle)
+    return column, row, np.where(near, np.inf, size), depth
+
+
+def _bounds(camera, rocks, sun=None):
+    """Returns int [n, 4]: first row, last row, first column, last column, all in view.
+
+    With a sun, the box also holds the shadow as far as it may fall.
+    """
+    column, row, size, depth = _discs(camera, rocks, sun)
+    behind = depth < -rocks.radii[:, None]
     low = np.stack([(row - size).min(1), (column - size).min(1)], -1)
     high = np.stack([(row + size).max(1), (column + size).max(1)], -1)
-    low[near.any(1)], high[near.any(1)] = -1e6, 1e6
     low, high = np.clip(low, -1e6, 1e6), np.clip(high, -1e6, 1e6)
     first = np.maximum(np.floor(low).astype(int), 0)
     last = np.minimum(np.ceil(high).astype(int), [camera.height - 1, camera.width - 1])
@@ -208,7 +275,7 @@ def _boxes(camera, bounds):
     for key in np.unique(keys):
         h, w = divmod(int(key), 4096)
         members = valid[keys == key]
-        batch = max(CHUNK // (h * w * 16), 1)
+        batch = max(CHUNK // (h * w), 1)
         for start in range(0, len(members), batch):
             index = members[start : start + batch]
             top = np.minimum(bounds[index, 0], camera.height - h)
