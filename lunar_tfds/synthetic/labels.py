@@ -70,13 +70,14 @@ def dilated(mask, radius):
     height, width = mask.shape
     reach = int(radius)
     grown = np.zeros_like(mask)
-    counts = np.zeros((height, width + 1), np.int32)
-    np.cumsum(mask, axis=1, out=counts[:, 1:])
+    # Marked pixels left of each column, with `reach` columns more on either side.
+    counts = np.zeros((height, width + 2 * reach + 1), np.int32)
+    np.cumsum(mask, axis=1, out=counts[:, reach + 1 : reach + 1 + width])
+    counts[:, reach + 1 + width :] = counts[:, [reach + width]]
     for dy in range(-reach, reach + 1):
         half = int(np.sqrt(radius**2 - dy**2))
-        last = np.minimum(np.arange(width) + half + 1, width)
-        first = np.maximum(np.arange(width) - half, 0)
-        near = counts[:, last] > counts[:, first]
+        last, first = reach + half + 1, reach - half
+        near = counts[:, last : last + width] != counts[:, first : first + width]
         to = slice(max(dy, 0), height + min(dy, 0))
         source = slice(max(-dy, 0), height + min(-dy, 0))
         grown[to] |= near[source]

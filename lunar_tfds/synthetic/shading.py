@@ -8,6 +8,7 @@ from lunar_tfds.synthetic import noise, raycast
 
 GRAIN_OCTAVES = 12  # From GRAIN_FINEST upwards, each twice as long.
 GRAIN_FINEST = 0.006  # m.
+CHUNK = 4096  # Points of rocks in one batch; its arrays fit a cache.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,15 +136,7 @@ def _rock_surface(camera, rocks, rock, points, light):
         return np.zeros((0, 3), np.float32), np.zeros(0, np.float32)
     relative = (rocks.centres - np.asarray(camera.position)).astype(np.float32)
     local = points - relative[rock]
-    planes = rocks.normals.astype(np.float32)[rock]
-    excess = sum(planes[..., i] * local[:, None, i] for i in range(3))
-    excess -= rocks.offsets.astype(np.float32)[rock]
-    excess -= excess.max(1, keepdims=True)
-    width = (rocks.roundness * rocks.radii).astype(np.float32)[rock]
-    weights = np.exp(np.maximum(excess / width[:, None], -40))
-    normals = sum(
-        weights[:, k, None] * planes[:, k] for k in range(planes.shape[1])
-    ) / weights.sum(1, keepdims=True)
+    normals = _blended_normals(rocks, rock, local)
     depth = np.linalg.norm(relative, axis=1)
     footprint = np.maximum(depth * camera.pixel_angle, 1e-4).astype(np.float32)
     shift = ((np.arange(len(rocks)) * 0.618034) % 1.0 * 37).astype(np.float32)
@@ -163,6 +156,31 @@ def _rock_surface(camera, rocks, rock, points, light):
     tone = 1 + 0.08 * np.sin(np.arange(len(rocks)) * 2.399963)
     albedo = np.clip(1 + albedo, 0.6, 1.5) * light.rock_brightness
     return normals, albedo * tone.astype(np.float32)[rock]
+
+
+def _blended_normals(rocks, rock, local):
+    """Returns float32 [n, 3], normals of faces that blend near the edges.
+
+    Args:
+        rocks: Rocks.
+        rock: int [n].
+        local: float32 [n, 3], points relative to the rock's centre, m.
+    """
+    all_planes = rocks.normals.astype(np.float32)
+    offsets = rocks.offsets.astype(np.float32)
+    width = (rocks.roundness * rocks.radii).astype(np.float32)
+    normals = np.empty_like(local)
+    for start in range(0, len(rock), CHUNK):
+        part = slice(start, start + CHUNK)
+        which, point = rock[part], local[part]
+        planes = all_planes[which]
+        excess = sum(planes[..., i] * point[:, None, i] for i in range(3))
+        excess -= offsets[which]
+        excess -= excess.max(1, keepdims=True)
+        weights = np.exp(np.maximum(excess / width[which, None], -40))
+        total = sum(weights[:, k, None] * planes[:, k] for k in range(planes.shape[1]))
+        normals[part] = total / weights.sum(1, keepdims=True)
+    return normals
 
 
 def _edges(parts):

