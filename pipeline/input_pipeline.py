@@ -146,7 +146,7 @@ def training_dataset(
         )
     steps = steps_per_epoch(len(examples), global_batch_size)
     replicas, batch_size = replica_share(global_batch_size, input_context)
-    source = pixels.Source(examples, mask, size, grey=_is_grey(cache_channels))
+    source = pixels.Source(examples, mask, size, grey=_is_grey(cache_channels), xla=xla)
     stored = _stored(
         builder,
         split,
@@ -245,7 +245,9 @@ def evaluation_dataset(
     if examples.varied_sizes:
         source = pixels.resized(examples, mask, size)
     else:
-        source = pixels.Source(examples, mask, size, grey=_is_grey(cache_channels))
+        source = pixels.Source(
+            examples, mask, size, grey=_is_grey(cache_channels), xla=xla
+        )
         apply = warp_function(source, size, None, xla)
         stored = _stored(
             builder,

@@ -23,15 +23,16 @@ def crop(examples, image, ids):
     return image[window], ids[window]
 
 
-def decoder(examples, mask):
+def decoder(examples, mask, channels=3):
     """Returns a function from an example's number to its image and mask.
 
     Args:
         examples: `records.Examples`.
         mask: 'ground' or 'clean'; the other one is not decoded.
+        channels: of the image: 3, or 4 with an opaque fourth.
 
     Returns:
-        A function of an int64 scalar that returns uint8 [height, width, 3] and
+        A function of an int64 scalar that returns uint8 [height, width, channels] and
         uint8 [height, width, 1].
     """
     check_mask(mask)
@@ -42,7 +43,7 @@ def decoder(examples, mask):
 
     def decode(number):
         parsed = tf.io.parse_single_example(examples.read(number), spec)
-        image = tf.io.decode_png(parsed["image"], channels=3)
+        image = tf.io.decode_png(parsed["image"], channels=channels)
         ids = tf.io.decode_png(parsed[f"{mask}_mask"], channels=1)
         return crop(examples, image, ids)
 
@@ -58,7 +59,7 @@ class Source:
         specs: tf.TensorSpec of what a call returns.
     """
 
-    def __init__(self, examples, mask, size, grey=False):
+    def __init__(self, examples, mask, size, grey=False, xla=True):
         """Looks at the first example.
 
         Args:
@@ -66,11 +67,16 @@ class Source:
             mask: 'ground' or 'clean'.
             size: (height, width) of the warp's output, px.
             grey: keep one channel, the mean of the three, rounded.
+            xla: compile what can be.
         """
         self._decode, self._grey = decoder(examples, mask), grey
         image, _ = self._decode(0)
         self.source_size = tuple(image.shape[:2])
         self.factors = pool_factors(self.source_size, size)
+        self._set_ids = None
+        if self.factors == (1, 1) and not grey:
+            self._decode = decoder(examples, mask, channels=4)
+            self._set_ids = tf.function(warp.set_ids, jit_compile=xla, autograph=False)
         self.specs = tuple(tf.TensorSpec(t.shape, t.dtype) for t in self(0))
 
     def __call__(self, number):
@@ -84,8 +90,10 @@ class Source:
             to half or less; else the words without ids and uint8 [height, width].
         """
         image, ids = self._decode(number)
-        image = tf.ensure_shape(image, [*self.source_size, 3])
+        image = tf.ensure_shape(image, [*self.source_size, 4 if self._set_ids else 3])
         ids = tf.ensure_shape(ids, [*self.source_size, 1])[..., 0]
+        if self._set_ids:
+            return (self._set_ids(tf.bitcast(image, tf.int32), ids),)
         if self._grey:
             total = tf.reduce_sum(tf.cast(image, tf.int32), axis=-1, keepdims=True)
             image = tf.cast((total + 1) // 3, tf.uint8)

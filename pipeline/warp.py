@@ -39,6 +39,20 @@ def pack(image, ids=None):
     return tf.bitcast(tf.concat([image, top[..., None]], axis=-1), word)
 
 
+def set_ids(words, ids):
+    """Returns words whose top byte, 255 so far, holds the class id.
+
+    A PNG decoded with an opaque fourth channel is words already. Compiled, this costs
+    0.1 ms for 720x480, where `pack`, which moves every byte, costs 3 ms.
+
+    Args:
+        words: int32 [...], the bytes red, green, blue, 255.
+        ids: uint8 [...].
+    """
+    # The top byte is -1, so adding id + 1 leaves the id.
+    return words + tf.bitwise.left_shift(tf.cast(ids, tf.int32) + 1, 24)
+
+
 def noise_table(count, seed=0):
     """Returns standard normal noise to cut an example's noise from.
 
@@ -192,7 +206,8 @@ def _photometric(level, changes, table):
     if table is not None:
         count = int(np.prod(image.shape[1:]))
         starts = tf.cast(changes["noise_start"] * NOISE_STARTS, tf.int32)
-        noise = tf.stack([table[s : s + count] for s in tf.unstack(starts)])
+        # table[start : start + count] would have a length that XLA does not know.
+        noise = tf.stack([tf.slice(table, [s], [count]) for s in tf.unstack(starts)])
         noise = tf.cast(tf.reshape(noise, image.shape), tf.float32)
         image += noise * (value["noise"] * NOISE_UNIT)
     return tf.clip_by_value(image, 0.0, 1.0)
