@@ -40,8 +40,8 @@ TFDS = pathlib.Path(sys.executable).with_name("tfds")
 def run(title, *command):
     """Prints and runs one command from the repository root; stops when it fails."""
     words = [str(word) for word in command]
-    shown = ["python", *words[1:]] if words[0] == sys.executable else words
-    shown[0] = pathlib.Path(shown[0]).name
+    program = "python" if words[0] == sys.executable else pathlib.Path(words[0]).name
+    shown = [program, *words[1:]]
     print(f"\n=== {title}\n$ {shlex.join(shown)}", flush=True)
     start = time.monotonic()
     result = subprocess.run(words, cwd=ROOT, check=False)
