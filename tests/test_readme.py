@@ -1,0 +1,56 @@
+"""The README's Python examples run as they stand."""
+
+import pathlib
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.atomic_files import write_json
+from tests import stand_in, tiny_frames
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def example(first_line):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    (found,) = [block for block in blocks if block.startswith(first_line)]
+    return found
+
+
+def test_prediction(tmp_path, monkeypatch, capsys):
+    checkpoints = tmp_path / "runs" / "vgg16_unet" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    name = "vgg16_unet-001-0.5000.keras"
+    stand_in.save(checkpoints / name)
+    entry = {"file": name, "epoch": 1, "monitor": "val_mean_iou", "score": 0.5}
+    write_json(checkpoints / "index.json", {"checkpoints": [entry]})
+    image = tiny_frames.draw_frame(np.random.default_rng(0))[0]
+    Image.fromarray(image).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    exec(example("from model.predictor"), {})
+    shapes, summary = capsys.readouterr().out.splitlines()
+    assert shapes == "(480, 720) (480, 720, 4)"
+    share, uncertainty = re.findall(r"[\d.]+", summary)
+    assert 0 < float(share) < 50 and 0 <= float(uncertainty) <= 1
+
+
+def test_dataset(tiny_data_dir, monkeypatch, capsys):
+    import tensorflow_datasets as tfds
+
+    load = tfds.load
+    monkeypatch.setattr(
+        tfds,
+        "load",
+        lambda name, **options: load(name, data_dir=tiny_data_dir, **options),
+    )
+    exec(example("import lunar_tfds"), {})
+    assert capsys.readouterr().out == "(480, 720, 3) (480, 720, 1)\n"
+
+
+@pytest.mark.parametrize(
+    "path", re.findall(r"\]\((?!http)([^)]+)\)", (ROOT / "README.md").read_text())
+)
+def test_links_lead_somewhere(path):
+    assert (ROOT / path).exists()
