@@ -24,7 +24,7 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_integer("num_unseen", 6, "Further scenes to predict.", lower_bound=1)
 flags.DEFINE_integer("image_size", 128, "Side of the network's input, px.")
-flags.DEFINE_integer("epochs", 40, "Training epochs.", lower_bound=1)
+flags.DEFINE_integer("epochs", 30, "Training epochs.", lower_bound=1)
 flags.DEFINE_string(
     "encoder_weights",
     os.environ.get("ENCODER_WEIGHTS", ""),
@@ -99,7 +99,7 @@ def main(argv):
         *(python, "train.py", "--strategy=mirrored", "--virtual_devices=2"),
         *(f"--data_dir={data}", f"--workdir={output / 'run'}"),
         *(f"--image_size={FLAGS.image_size}", f"--epochs={FLAGS.epochs}"),
-        *(f"--encoder_weights={weights}", "--cache=memory", "--precision=bfloat16"),
+        *(f"--encoder_weights={weights}", "--cache=memory"),
     )
     run(
         "Evaluate the best checkpoint on the test split",
