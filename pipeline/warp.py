@@ -160,8 +160,8 @@ def warp(words, masks, coordinates, changes, table, pool):
     x = _mirrored(x_of_column[:, None] + x_of_row[:, :, None], width)
     y = _mirrored(y_of_column[:, None] + y_of_row[:, :, None], height)
 
-    nearest = tf.minimum(whole_part(y), height - 1) * width
-    nearest += tf.minimum(whole_part(x), width - 1)
+    nearest = tf.clip_by_value(whole_part(y), 0, height - 1) * width
+    nearest += tf.clip_by_value(whole_part(x), 0, width - 1)
     ids = words if masks is None else masks
     mask = tf.gather(tf.reshape(ids, [batch, -1]), nearest, batch_dims=1)
     mask = tf.cast(mask, tf.int32)
@@ -187,10 +187,11 @@ def warp(words, masks, coordinates, changes, table, pool):
 
 
 def _mirrored(coordinate, length):
-    """Returns coordinates folded into [0, length], the source mirrored at its edges."""
-    end = length * ONE
-    folded = end - tf.abs(end - tf.abs(coordinate))
-    return tf.clip_by_value(folded, 0, end)
+    """Returns coordinates folded at the source's edges, at most `length`.
+
+    Those more than one length beyond an edge come out negative, and are clipped later.
+    """
+    return length * ONE - tf.abs(length * ONE - tf.abs(coordinate))
 
 
 def _byte(word, place):
@@ -202,12 +203,13 @@ def _photometric(level, changes, table):
     value = {k: v[:, None, None, None] for k, v in changes.items()}
     image = level * (value["gain"] / 255.0) + value["bias"]
     if "gamma" in value:
-        image = tf.clip_by_value(image, 0.0, 1.0) ** value["gamma"]
+        # XLA calls a library's pow pixel by pixel; log and exp it computes in vectors.
+        logarithm = tf.math.log(tf.clip_by_value(image, 0.0, 1.0))
+        image = tf.exp(logarithm * value["gamma"])
     if table is not None:
-        count = int(np.prod(image.shape[1:]))
         starts = tf.cast(changes["noise_start"] * NOISE_STARTS, tf.int32)
-        # table[start : start + count] would have a length that XLA does not know.
-        noise = tf.stack([tf.slice(table, [s], [count]) for s in tf.unstack(starts)])
-        noise = tf.cast(tf.reshape(noise, image.shape), tf.float32)
-        image += noise * (value["noise"] * NOISE_UNIT)
+        place = tf.reshape(tf.range(int(np.prod(image.shape[1:]))), image.shape[1:])
+        # A gather joins the loop over the output; slices would be loops of their own.
+        noise = tf.gather(table, starts[:, None, None, None] + place)
+        image += tf.cast(noise, tf.float32) * (value["noise"] * NOISE_UNIT)
     return tf.clip_by_value(image, 0.0, 1.0)
