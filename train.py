@@ -52,6 +52,8 @@ flags.DEFINE_integer("image_size", 512, "Side of the square input, px.")
 flags.DEFINE_bool("augment", True, "Random flips, rotation, scale, brightness ...")
 flags.DEFINE_enum("cache", "none", ["none", "memory", "disk"], "Cache of pixels.")
 flags.DEFINE_string("cache_dir", None, "Folder of --cache=disk.")
+flags.DEFINE_enum("cache_channels", "3", ["1", "3"], "1: grey, 2/5 of the cache.")
+flags.DEFINE_string("data_service", None, "grpc://host:port of a tf.data service.")
 # Model.
 flags.DEFINE_string("encoder_weights", "imagenet", "imagenet, none, or a file.")
 flags.DEFINE_integer("frozen_blocks", 4, "Encoder blocks not trained, 0 to 5.")
@@ -111,6 +113,12 @@ flags.register_multi_flags_validator(
 )
 
 flags.register_multi_flags_validator(
+    ["data_service", "cache"],
+    lambda flag: not flag["data_service"] or flag["cache"] == "none",
+    "--data_service cannot read this process's cache: use --cache=none with it",
+)
+
+flags.register_multi_flags_validator(
     ["deterministic", "steps_per_call"],
     lambda flag: not flag["deterministic"] or flag["steps_per_call"] < 2,
     "--deterministic needs --steps_per_call=1",
@@ -162,6 +170,7 @@ class Data:
                 start_epoch=epoch,
                 start_step=step,
                 input_context=context,
+                data_service=FLAGS.data_service,
                 **self._batches(FLAGS.global_batch_size),
             )
         )
@@ -196,6 +205,7 @@ class Data:
             "global_batch_size": batch_size,
             "cache": FLAGS.cache,
             "cache_dir": FLAGS.cache_dir,
+            "cache_channels": int(FLAGS.cache_channels),
         }
 
 

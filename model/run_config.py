@@ -14,8 +14,8 @@ from model.run_state import STATE_FILE
 CONFIG_FILE = "config.json"
 # Flags that do not decide what is learned: a restart may give others.
 MAY_CHANGE = frozenset(
-    """workdir data_dir cache cache_dir strategy tpu virtual_devices keep_checkpoints
-    steps_per_call save_minutes panels traceback epochs""".split()
+    """workdir data_dir cache cache_dir data_service strategy tpu virtual_devices
+    keep_checkpoints steps_per_call save_minutes panels traceback epochs""".split()
 )
 
 

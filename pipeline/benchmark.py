@@ -110,14 +110,14 @@ def decode_only(builder, split):
 
 
 def warp_only(builder, split, size):
-    """Returns endless batches warped from the same words again and again."""
+    """Returns endless batches warped from the same pixels again and again."""
     source = pixels.Source(records.find(builder, split), "ground", (size, size))
     strength = Augmentation()
-    words = tf.stack([source(n)[0] for n in range(BATCH_SIZE)])
+    batch = [tf.stack(t) for t in zip(*map(source, range(BATCH_SIZE)), strict=True)]
     apply = input_pipeline.warp_function(source, (size, size), strength, True)
 
     def warp(step):
-        return apply((words,), draw(strength, 0, step, BATCH_SIZE))
+        return apply(batch, draw(strength, 0, step, BATCH_SIZE))
 
     dataset = tf.data.Dataset.range(tf.int64.max)
     return dataset.map(warp, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)

@@ -19,7 +19,7 @@ import tensorflow as tf
 from absl import logging
 
 CACHES = ("none", "memory", "disk")
-FORMAT = 1  # Of the cached arrays; a change makes old files unknown.
+FORMAT = 2  # Of the cached arrays; a change makes old files unknown.
 # Leaves room for the model, the batches under way and the rest of the machine.
 MEMORY_SHARE = 0.8
 
@@ -107,7 +107,7 @@ def in_memory(source, count, name):
             f"cache='memory' needs {_gib(needed)} for {count} decoded examples; "
             f"{_gib(MEMORY_SHARE * available)} can be used of the "
             f"{_gib(available)} available. Use cache='disk' with a cache_dir, "
-            "cache_channels=1 for half the memory, or cache='none'."
+            "cache_channels=1 for 2/5 of the memory, or cache='none'."
         )
     logging.info("Decoding %d examples into memory: %s.", count, _gib(needed))
     arrays = []
@@ -157,7 +157,7 @@ def _write(source, count, paths, sizes):
         raise ValueError(
             f"cache='disk' needs {_gib(sum(sizes))} in {paths[0].parent}, which has "
             f"{_gib(free)} free. Use a cache_dir on a larger disk, cache_channels=1 "
-            "for half the size, or cache='none'."
+            "for 2/5 of the size, or cache='none'."
         )
     logging.info("Decoding %d examples to %s: %s.", count, paths[0], _gib(sum(sizes)))
     partial = [path.with_suffix(".partial") for path in paths]

@@ -59,7 +59,7 @@ class Source:
         specs: tf.TensorSpec of what a call returns.
     """
 
-    def __init__(self, examples, mask, size, grey=False, xla=True):
+    def __init__(self, examples, mask, size, grey=False):
         """Looks at the first example.
 
         Args:
@@ -67,38 +67,32 @@ class Source:
             mask: 'ground' or 'clean'.
             size: (height, width) of the warp's output, px.
             grey: keep one channel, the mean of the three, rounded.
-            xla: compile what can be.
         """
-        self._decode, self._grey = decoder(examples, mask), grey
-        image, _ = self._decode(0)
+        image, _ = decoder(examples, mask)(0)
         self.source_size = tuple(image.shape[:2])
         self.factors = pool_factors(self.source_size, size)
-        self._set_ids = None
-        if self.factors == (1, 1) and not grey:
-            self._decode = decoder(examples, mask, channels=4)
-            self._set_ids = tf.function(warp.set_ids, jit_compile=xla, autograph=False)
+        # With an opaque fourth channel, decoded pixels are words as they come.
+        self._channels = 4 if self.factors == (1, 1) and not grey else 3
+        self._decode = decoder(examples, mask, self._channels)
+        self._grey = grey
         self.specs = tuple(tf.TensorSpec(t.shape, t.dtype) for t in self(0))
 
     def __call__(self, number):
-        """Returns the words of an example and, if they are pooled, its mask.
+        """Returns the words of an example and its mask.
 
         Args:
             number: int64 scalar.
 
         Returns:
-            (int32 or uint16 [rows, columns],), see `warp.pack`, where no axis shrinks
-            to half or less; else the words without ids and uint8 [height, width].
+            (int32 or, if grey, uint8 [rows, columns], see `warp.pack`;
+            uint8 [height, width]).
         """
         image, ids = self._decode(number)
-        image = tf.ensure_shape(image, [*self.source_size, 4 if self._set_ids else 3])
+        image = tf.ensure_shape(image, [*self.source_size, self._channels])
         ids = tf.ensure_shape(ids, [*self.source_size, 1])[..., 0]
-        if self._set_ids:
-            return (self._set_ids(tf.bitcast(image, tf.int32), ids),)
         if self._grey:
             total = tf.reduce_sum(tf.cast(image, tf.int32), axis=-1, keepdims=True)
             image = tf.cast((total + 1) // 3, tf.uint8)
-        if self.factors == (1, 1):
-            return (warp.pack(image, ids),)
         return warp.pack(pool(image, self.factors)), ids
 
 

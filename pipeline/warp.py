@@ -5,11 +5,10 @@ and one per output column, both computed in float64. So the nearest pixel and th
 bilinear weights are exact, the same compiled or not, and the inner loop adds two
 integers where an affine map takes four multiplications.
 
-A source pixel is one word that holds its colours and its class id. XLA turns the four
-gathers of a word, and everything after them, into one vectorized loop over the output
-as long as the gathers have the output's shape: hence indices that are repeated for
-each channel, where gathering once and unpacking would be three kernels and three times
-slower.
+A source pixel is one word that holds its colours. XLA turns the four gathers of a word,
+and everything after them, into one vectorized loop over the output as long as the
+gathers have the output's shape: hence indices that are repeated for each channel, where
+gathering once and unpacking would be three kernels and three times slower.
 """
 
 import numpy as np
@@ -24,33 +23,21 @@ NOISE_UNIT = 4 / 127
 NOISE_STARTS = 1 << 16  # Places in the table where an example's noise may start.
 
 
-def pack(image, ids=None):
-    """Returns pixels as words: colours in the low bytes, the class id in the top one.
+def pack(image):
+    """Returns pixels as words, which a gather reads in one piece.
 
     Args:
-        image: uint8 [..., 3] (red in the lowest byte) or [..., 1] (grey).
-        ids: uint8 [...], or None for a top byte of 0.
+        image: uint8 [..., 4], red in the lowest byte and the fourth of any value;
+            [..., 3]; or [..., 1] (grey).
 
     Returns:
-        int32 [...] for three channels, uint16 [...] for one.
+        int32 [...] for colours, uint8 [...] for grey.
     """
-    top = tf.zeros_like(image[..., 0]) if ids is None else ids
-    word = tf.int32 if image.shape[-1] == 3 else tf.uint16
-    return tf.bitcast(tf.concat([image, top[..., None]], axis=-1), word)
-
-
-def set_ids(words, ids):
-    """Returns words whose top byte, 255 so far, holds the class id.
-
-    A PNG decoded with an opaque fourth channel is words already. Compiled, this costs
-    0.1 ms for 720x480, where `pack`, which moves every byte, costs 3 ms.
-
-    Args:
-        words: int32 [...], the bytes red, green, blue, 255.
-        ids: uint8 [...].
-    """
-    # The top byte is -1, so adding id + 1 leaves the id.
-    return words + tf.bitwise.left_shift(tf.cast(ids, tf.int32) + 1, 24)
+    if image.shape[-1] == 1:
+        return image[..., 0]
+    if image.shape[-1] == 3:
+        image = tf.concat([image, tf.zeros_like(image[..., :1])], axis=-1)
+    return tf.bitcast(image, tf.int32)
 
 
 def noise_table(count, seed=0):
@@ -144,7 +131,8 @@ def warp(words, masks, coordinates, changes, table, pool):
 
     Args:
         words: [batch, rows, columns], see `pack`.
-        masks: uint8 [batch, height, width], or None where the words hold the ids.
+        masks: uint8 [batch, height, width]; rows and columns, unless the words are
+            pooled.
         coordinates: what `source_coordinates` returned.
         changes: dict of float32 [batch]: `gain` and `bias`, optionally `gamma`;
             `noise` and `noise_start` where there is a table.
@@ -156,34 +144,32 @@ def warp(words, masks, coordinates, changes, table, pool):
     """
     x_of_column, x_of_row, y_of_column, y_of_row = coordinates
     batch, rows, columns = words.shape
-    height, width = words.shape[1:] if masks is None else masks.shape[1:]
+    height, width = masks.shape[1:]
     x = _mirrored(x_of_column[:, None] + x_of_row[:, :, None], width)
     y = _mirrored(y_of_column[:, None] + y_of_row[:, :, None], height)
 
     nearest = tf.clip_by_value(whole_part(y), 0, height - 1) * width
     nearest += tf.clip_by_value(whole_part(x), 0, width - 1)
-    ids = words if masks is None else masks
-    mask = tf.gather(tf.reshape(ids, [batch, -1]), nearest, batch_dims=1)
-    mask = tf.cast(mask, tf.int32)
-    if masks is None:
-        mask = _byte(mask, 3 if words.dtype == tf.int32 else 1)
+    ids = tf.gather(tf.reshape(masks, [batch, -1]), nearest, batch_dims=1)
 
     left, weight_x = neighbours(x, columns, pool[1])
     top, weight_y = neighbours(y, rows, pool[0])
     weight_x, weight_y = weight_x[..., None], weight_y[..., None]
     first = tf.repeat((top * columns + left)[..., None], 3, axis=-1)
     pixels = tf.reshape(words, [batch, -1])
-    channel = tf.range(3) if words.dtype == tf.int32 else tf.zeros([3], tf.int32)
 
     def level(offset):
         word = tf.gather(pixels, first + offset, batch_dims=1)
-        return tf.cast(_byte(tf.cast(word, tf.int32), channel), tf.float32)
+        if word.dtype == tf.int32:
+            word = tf.bitwise.bitwise_and(tf.bitwise.right_shift(word, (0, 8, 16)), 255)
+        return tf.cast(word, tf.float32)
 
     across, along = min(columns - 1, 1), columns * min(rows - 1, 1)
     upper, lower = level(0), level(along)
     upper += (level(across) - upper) * weight_x
     lower += (level(along + across) - lower) * weight_x
-    return _photometric(upper + (lower - upper) * weight_y, changes, table), mask
+    image = _photometric(upper + (lower - upper) * weight_y, changes, table)
+    return image, tf.cast(ids, tf.int32)
 
 
 def _mirrored(coordinate, length):
@@ -192,10 +178,6 @@ def _mirrored(coordinate, length):
     Those more than one length beyond an edge come out negative, and are clipped later.
     """
     return length * ONE - tf.abs(length * ONE - tf.abs(coordinate))
-
-
-def _byte(word, place):
-    return tf.bitwise.bitwise_and(tf.bitwise.right_shift(word, 8 * place), 255)
 
 
 def _photometric(level, changes, table):

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from absl import flags
 from absl.testing import flagsaver
 
@@ -87,9 +88,7 @@ def test_the_checkpoint_scores_what_its_name_says(finished, tiny_data_dir):
     scores = scores_from_confusion(counts, details["class_names"], "val_")
     assert f"-001-{scores['val_mean_iou']:.4f}.keras" in path.name
     assert details["score"] == pytest.approx(scores["val_mean_iou"], abs=1e-12)
-    with open(workdir / "history.csv") as file:
-        (row,) = csv.DictReader(file)
-    assert float(row["val_mean_iou"]) == details["score"]
+    assert read_history(workdir)["val_mean_iou"] == details["score"]
 
 
 def test_a_finished_run_does_no_more_than_end(finished):
@@ -117,6 +116,36 @@ def test_more_epochs_go_on_from_the_state(finished):
     assert [row.split(",")[0] for row in rows] == ["epoch", "1", "2"]
 
 
+def test_a_data_service_feeds_the_same_batches(tiny_data_dir, tmp_path):
+    service = tf.data.experimental.service
+    dispatcher = service.DispatchServer()
+    worker = service.WorkerServer(
+        service.WorkerConfig(dispatcher_address=dispatcher.target.split("://")[1])
+    )
+    histories = []
+    for extra in ((), (f"--data_service={dispatcher.target}",)):
+        workdir = tmp_path / f"run{len(histories)}"
+        arguments = *ONE_STEP, f"--data_dir={tiny_data_dir}", f"--workdir={workdir}"
+        assert run_main(*arguments, "--strategy=one_device", *extra) == 0
+        histories.append(read_history(workdir)["loss"])
+    assert histories[0] == pytest.approx(histories[1], rel=1e-5)
+    del worker
+
+
+def test_a_grey_cache_trains(tiny_data_dir, tmp_path):
+    arguments = *ONE_STEP, f"--data_dir={tiny_data_dir}", f"--workdir={tmp_path}/run"
+    grey = "--cache=memory", "--cache_channels=1"
+    assert run_main(*arguments, "--strategy=one_device", *grey) == 0
+    assert 0 < read_history(tmp_path / "run")["val_mean_iou"] < 1
+
+
+def read_history(workdir):
+    """Returns the only row of a run's history, as numbers."""
+    with open(workdir / "history.csv") as file:
+        (row,) = csv.DictReader(file)
+    return {name: float(value) for name, value in row.items()}
+
+
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
@@ -128,11 +157,12 @@ def test_more_epochs_go_on_from_the_state(finished):
         ("--monitor=val_loss", "not a loss.*val_mean_iou"),
         ("--monitor=val_miou", "must be a validation score"),
         ("--precision=float64", "value should be one of"),
+        ("--cache=disk --data_service=grpc://host:5050", "use --cache=none with it"),
     ],
 )
 def test_wrong_flags_are_refused_before_anything_starts(argument, message):
     with pytest.raises(flags.IllegalFlagValueError, match=message):
-        run_main(argument)
+        run_main(*argument.split())
 
 
 def test_freezing_a_random_encoder_is_an_error():

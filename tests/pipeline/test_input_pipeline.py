@@ -380,7 +380,7 @@ def test_a_cache_that_cannot_fit_is_refused_with_advice(builder, tmp_path, monke
 
 def test_the_whole_dataset_needs_what_the_estimate_says(builder):
     source = pixels.Source(records.find(builder, "train"), "ground", (512, 512))
-    assert caches.bytes_needed(9766, source.specs) == 9766 * 720 * 480 * 4
+    assert caches.bytes_needed(9766, source.specs) == 9766 * 720 * 480 * 5
     grey = pixels.Source(
         records.find(builder, "train"), "ground", (512, 512), grey=True
     )

@@ -27,10 +27,15 @@ def run(image, ids, *, size=SIZE, xla=False, table=None, **changes):
     used = ["gain", "bias", "gamma"] + (
         ["noise", "noise_start"] if table is not None else []
     )
-    words = warp.pack(tf.constant(image), tf.constant(ids))[None]
+    words = warp.pack(tf.constant(image))[None]
     apply = compiled if xla else warp.warp
     images, masks = apply(
-        words, None, coordinates, {k: changes[k] for k in used}, table, (1, 1)
+        words,
+        tf.constant(ids)[None],
+        coordinates,
+        {k: changes[k] for k in used},
+        table,
+        (1, 1),
     )
     return images[0].numpy(), masks[0].numpy()
 
@@ -164,11 +169,11 @@ def test_noise_has_the_deviation_asked_for_and_none_of_another_start():
 
 def test_grey_words_give_three_equal_channels():
     image, ids = pair()
-    words = warp.pack(tf.constant(image[..., :1]), tf.constant(ids))[None]
+    words = warp.pack(tf.constant(image[..., :1]))[None]
     changes = augmentation.draw(None, 0, 0, 1)
     coordinates = warp.source_coordinates(changes, SOURCE, SOURCE)
     used = {k: changes[k] for k in ("gain", "bias")}
-    warped, mask = warp.warp(words, None, coordinates, used, None, (1, 1))
+    warped, mask = warp.warp(words, ids[None], coordinates, used, None, (1, 1))
     np.testing.assert_allclose(
         warped[0], np.repeat(image[..., :1], 3, -1) / 255.0, 1e-6
     )
