@@ -24,7 +24,7 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_integer("num_unseen", 6, "Further scenes to predict.", lower_bound=1)
 flags.DEFINE_integer("image_size", 128, "Side of the network's input, px.")
-flags.DEFINE_integer("epochs", 30, "Training epochs.", lower_bound=1)
+flags.DEFINE_integer("epochs", 12, "Training epochs.", lower_bound=1)
 flags.DEFINE_string(
     "encoder_weights",
     os.environ.get("ENCODER_WEIGHTS", ""),

@@ -2,8 +2,8 @@
 
     python -m model.loop_benchmark [--image_size=256] [--global_batch_size=4]
 
-The bare step is one compiled function, called in a plain `for` loop on a batch that
-lies in memory: forward, backward, AdamW. The loop is `Trainer.fit` on the same model
+The bare step is one compiled function, called in a plain `for` loop on a batch in
+memory: forward, backward, clipping, AdamW. The loop is `Trainer.fit` on the same model
 and batch, with its confusion counts, checks, callbacks and progress bar. Both alternate
 in short turns, so that a busy machine slows both alike; the medians are compared.
 """
@@ -35,6 +35,7 @@ def bare_step(model, optimizer, loss):
             value = tf.reduce_mean(loss.per_example(mask, logits))
         variables = model.trainable_variables
         gradients = tape.gradient(value, [v.value for v in variables])
+        gradients, _ = tf.clip_by_global_norm(gradients, 1.0)
         optimizer.apply(gradients, variables)
         return value
 

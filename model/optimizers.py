@@ -99,7 +99,6 @@ def build_optimizer(
     weight_decay=1e-3,
     total_steps,
     warmup_steps=0,
-    clip_norm=1.0,
     float16=False,
     encoder_variables=(),
     encoder_rate_scale=1.0,
@@ -111,7 +110,6 @@ def build_optimizer(
         weight_decay: share of each kernel removed per step, times the learning rate.
         total_steps: steps of the whole run.
         warmup_steps: steps to the peak.
-        clip_norm: largest norm of all gradients together; 0 leaves them.
         float16: True wraps it in dynamic loss scaling.
         encoder_variables: variables that learn at `encoder_rate_scale` of the rate.
         encoder_rate_scale: factor on the learning rate of those.
@@ -119,11 +117,25 @@ def build_optimizer(
     optimizer = ReducedAdamW(
         WarmupCosine(learning_rate, total_steps, warmup_steps),
         weight_decay=weight_decay,
-        global_clipnorm=clip_norm or None,
         encoder_variables=encoder_variables,
         encoder_rate_scale=encoder_rate_scale,
     )
     return keras.optimizers.LossScaleOptimizer(optimizer) if float16 else optimizer
+
+
+def clip_gradients(gradients, norm, clip_norm):
+    """Returns gradients scaled so that their norm together is at most `clip_norm`.
+
+    Args:
+        gradients: list of tensors.
+        norm: their norm together, float32 scalar. Not finite, it makes them so too.
+        clip_norm: largest norm; 0 leaves the gradients.
+    """
+    if not clip_norm:
+        return gradients
+    # Where the norm is infinite the scale is 0, and 0 times an infinite entry is nan.
+    scale = clip_norm / tf.maximum(norm, clip_norm)
+    return [gradient * tf.cast(scale, gradient.dtype) for gradient in gradients]
 
 
 class AveragedWeights:

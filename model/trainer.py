@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from model.metrics import confusion_matrix, scores_from_confusion
+from model.optimizers import clip_gradients
 from model.run_state import Progress
 from model.strategies import check_xla, per_replica_batch_size
 
@@ -38,6 +39,7 @@ class Trainer:
         strategy: `tf.distribute.Strategy`.
         class_names: names of the logits' channels.
         global_batch_size: examples of a step over all replicas.
+        clip_norm: largest norm of all gradients together; 0 leaves them.
         steps_per_call: steps that one call of the compiled function makes. More than
             1 saves the host's work between steps, which matters on GPU and TPU; under
             TensorFlow's op determinism only 1 works.
@@ -57,6 +59,7 @@ class Trainer:
         strategy,
         class_names,
         global_batch_size,
+        clip_norm=1.0,
         steps_per_call=1,
         xla=False,
         averaged_weights=None,
@@ -70,6 +73,7 @@ class Trainer:
         self.strategy = strategy
         self.class_names = tuple(class_names)
         self.global_batch_size = global_batch_size
+        self.clip_norm = clip_norm
         self.steps_per_call = steps_per_call
         self.averaged_weights = averaged_weights
         self.progress = Progress(confusion=self._no_counts())
@@ -289,6 +293,7 @@ class Trainer:
             context.all_reduce(tf.distribute.ReduceOp.SUM, tf.stack([loss, stop]))
         )
         norm = tf.linalg.global_norm(gradients) / self.optimizer.scale_loss(1.0)
+        gradients = clip_gradients(gradients, norm, self.clip_norm)
         self.optimizer.apply(gradients, self.model.trainable_variables)
         predicted_mask = tf.argmax(logits, -1, tf.int32)
         counts = confusion_matrix(mask, predicted_mask, None, len(self.class_names))

@@ -20,7 +20,14 @@ import time
 import tensorflow as tf
 from absl import app, flags
 
-from pipeline import benchmark_frames, benchmark_rivals, input_pipeline, pixels, records
+from pipeline import (
+    benchmark_frames,
+    benchmark_rivals,
+    input_pipeline,
+    pixels,
+    records,
+    running,
+)
 from pipeline.augmentation import Augmentation, draw
 
 BATCH_SIZE = 8
@@ -105,8 +112,7 @@ def decode_only(builder, split):
     decode = pixels.decoder(records.find(builder, split), "ground")
     count = input_pipeline.num_examples(builder, split)
     dataset = tf.data.Dataset.range(count).repeat()
-    dataset = dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
-    return dataset.batch(BATCH_SIZE).prefetch(2)
+    return running.ready(running.mapped(dataset, decode).batch(BATCH_SIZE))
 
 
 def warp_only(builder, split, size):
@@ -120,7 +126,7 @@ def warp_only(builder, split, size):
         return apply(batch, draw(strength, 0, step, BATCH_SIZE))
 
     dataset = tf.data.Dataset.range(tf.int64.max)
-    return dataset.map(warp, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    return running.ready(running.mapped(dataset, warp))
 
 
 def contestants(folder, num_frames, size):

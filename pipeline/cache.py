@@ -18,6 +18,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from pipeline import running
+
 CACHES = ("none", "memory", "disk")
 FORMAT = 2  # Of the cached arrays; a change makes old files unknown.
 # Leaves room for the model, the batches under way and the rest of the machine.
@@ -175,10 +177,8 @@ def _write(source, count, paths, sizes):
 
 def _fill(arrays, source, count):
     dataset = tf.data.Dataset.range(count)
-    dataset = dataset.map(
-        lambda number: source(number), num_parallel_calls=tf.data.AUTOTUNE
-    )
-    for number, tensors in enumerate(dataset.prefetch(2).as_numpy_iterator()):
+    dataset = running.mapped(dataset, lambda number: source(number))
+    for number, tensors in enumerate(running.ready(dataset).as_numpy_iterator()):
         for array, tensor in zip(arrays, tensors, strict=True):
             array[number] = tensor
         if (number + 1) % 1000 == 0:

@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 
 from lunar_tfds import palette
 from pipeline import cache as caches
-from pipeline import pixels, records, warp
+from pipeline import pixels, records, running, warp
 from pipeline.augmentation import Augmentation, draw
 from pipeline.records import resolve_split
 from pipeline.resize import output_size
@@ -172,14 +172,14 @@ def training_dataset(
     dataset = tf.data.Dataset.range(start, tf.int64.max).map(batches).unbatch()
     if stored is None:
         dataset = _load(dataset, source, batch_size)
-    dataset = dataset.map(augment, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = running.mapped(dataset, augment)
     if data_service is not None:
         dataset = dataset.apply(
             tf.data.experimental.service.distribute(
                 tf.data.experimental.service.ShardingPolicy.DYNAMIC, data_service
             )
         )
-    return dataset.prefetch(2).with_options(_options())
+    return running.ready(dataset)
 
 
 def evaluation_dataset(
@@ -261,8 +261,7 @@ def evaluation_dataset(
     dataset = tf.data.Dataset.range(steps).map(batches).unbatch()
     if stored is None:
         dataset = _load(dataset, source, batch_size)
-    dataset = dataset.map(resize, num_parallel_calls=tf.data.AUTOTUNE)
-    return dataset.prefetch(2).with_options(_options())
+    return running.ready(running.mapped(dataset, resize))
 
 
 def example_dataset(
@@ -294,8 +293,7 @@ def example_dataset(
         return kept | {"image": image, "mask": tf.cast(ids[..., 0], tf.int32)}
 
     dataset = tf.data.Dataset.range(len(examples))
-    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE)
-    return dataset.prefetch(2).with_options(_options())
+    return running.ready(running.mapped(dataset, load))
 
 
 def permutation(count, seed, epoch):
@@ -377,7 +375,7 @@ def _load(dataset, source, batch_size):
     def load(*elements):
         return *elements, *source(elements[-1])
 
-    dataset = dataset.unbatch().map(load, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = running.mapped(dataset.unbatch(), load)
     return dataset.batch(batch_size, drop_remainder=True)
 
 
@@ -403,12 +401,3 @@ def warp_function(source, size, augmentation, xla):
 
 def _finish(images, masks, one_hot):
     return images, tf.one_hot(masks, palette.NUM_CLASSES) if one_hot else masks
-
-
-def _options():
-    options = tf.data.Options()
-    options.deterministic = True
-    options.experimental_distribute.auto_shard_policy = (
-        tf.data.experimental.AutoShardPolicy.DATA
-    )
-    return options

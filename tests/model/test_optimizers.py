@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.optimizers import WarmupCosine, build_optimizer
+from model.optimizers import WarmupCosine, build_optimizer, clip_gradients
 
 
 def variables():
@@ -45,10 +45,10 @@ def test_weight_decay_spares_biases_and_normalization():
 def test_one_step_is_adam_of_the_clipped_gradient():
     gradients = [np.full([2, 3], 3.0), np.full(3, -4.0)]
     norm = math.sqrt(6 * 9 + 3 * 16)
-    optimizer = build_optimizer(
-        learning_rate=0.1, weight_decay=0, total_steps=100, clip_norm=norm / 2
-    )
-    apply(optimizer, weights := variables(), gradients)
+    optimizer = build_optimizer(learning_rate=0.1, weight_decay=0, total_steps=100)
+    gradients = [tf.constant(g, tf.float32) for g in gradients]
+    clipped = clip_gradients(gradients, tf.constant(norm, tf.float32), norm / 2)
+    apply(optimizer, weights := variables(), clipped)
     # Adam's first step is the rate times the sign; its moments show the clipping.
     np.testing.assert_allclose(weights[0].numpy(), 0.9, rtol=1e-5)
     np.testing.assert_allclose(weights[1].numpy(), 1.1, rtol=1e-5)
@@ -70,9 +70,15 @@ def test_the_encoder_learns_at_its_share_of_the_rate():
 
 
 def test_clipping_can_be_left_out():
-    optimizer = build_optimizer(total_steps=10, clip_norm=0)
-    apply(optimizer, variables(), [np.full([2, 3], 30.0), np.ones(3)])
-    np.testing.assert_allclose(optimizer._momentums[0].numpy(), 3.0, rtol=1e-5)
+    gradients = [tf.fill([2, 3], 30.0), tf.ones(3)]
+    assert clip_gradients(gradients, tf.constant(74.0), 0) is gradients
+
+
+def test_clipping_leaves_small_gradients_and_shows_infinite_ones():
+    small = clip_gradients([tf.constant([3.0, 4.0])], tf.constant(5.0), 6.0)
+    np.testing.assert_array_equal(small[0], [3, 4])
+    infinite = [tf.constant([np.inf, 4.0])]
+    assert np.isnan(clip_gradients(infinite, tf.constant(np.inf), 1.0)[0][0])
 
 
 def test_float16_scales_the_loss():

@@ -405,3 +405,9 @@ def test_a_data_service_gives_the_same_batches(builder):
     served = training(builder, 6, data_service=dispatcher.target, **settings)
     assert_same(served, training(builder, 6, **settings))
     del worker
+
+
+def test_an_iterator_that_ends_does_not_wait_for_tuning(builder):
+    dataset = input_pipeline.training_dataset(builder, **SMALL)
+    options = dataset.options()
+    assert options.autotune.enabled is False and options.deterministic is True
