@@ -9,7 +9,6 @@ import pathlib
 import shutil
 import tempfile
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -139,10 +138,11 @@ def _serving(model, image_size):
 
 def _write_saved_model(model, image_size, path):
     serve, image = _serving(model, image_size)
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint(_SIGNATURE, serve, input_signature=[image])
-    archive.write_out(str(path), verbose=False)
+    # keras.export.ExportArchive would write every weight twice.
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
+    module.serve = tf.function(serve, input_signature=[image], autograph=False)
+    tf.saved_model.save(module, str(path), signatures={_SIGNATURE: module.serve})
     return path
 
 

@@ -61,6 +61,13 @@ def test_a_saved_model_has_a_serving_signature(tmp_path, model):
     assert set(signature.structured_outputs) == {"mask", "probabilities"}
 
 
+def test_a_saved_model_holds_each_weight_once(tmp_path, model):
+    exporters.export(model, SIZE, tmp_path / "m", "saved_model")
+    stored = tf.train.list_variables(str(tmp_path / "m/variables/variables"))
+    sizes = [np.prod(shape) for name, shape in stored if "VARIABLE_VALUE" in name]
+    assert sum(sizes) == model.count_params() > 0
+
+
 def test_onnx_names_and_types(tmp_path, model):
     onnx = pytest.importorskip("onnx")
     exporters.export(model, SIZE, tmp_path / "m.onnx", "onnx")
