@@ -53,4 +53,8 @@ def test_dataset(tiny_data_dir, monkeypatch, capsys):
     "path", re.findall(r"\]\((?!http)([^)]+)\)", (ROOT / "README.md").read_text())
 )
 def test_links_lead_somewhere(path):
-    assert (ROOT / path).exists()
+    file, _, anchor = path.partition("#")
+    assert (ROOT / file).exists()
+    if anchor:
+        headings = re.findall(r"^#+ (.+)$", (ROOT / file).read_text(), re.M)
+        assert anchor in [h.lower().replace(" ", "-") for h in headings]
