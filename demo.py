@@ -23,8 +23,12 @@ flags.DEFINE_integer(
     "num_scenes", 160, "Scenes to draw for the dataset.", lower_bound=20
 )
 flags.DEFINE_integer("num_unseen", 6, "Further scenes to predict.", lower_bound=1)
-flags.DEFINE_integer("image_size", 0, "Side of the input, px; 0: 128, or 96 untrained.")
-flags.DEFINE_integer("epochs", 0, "Training epochs; 0: 12, or 9 untrained.")
+flags.DEFINE_integer(
+    "image_size", 0, "Side of the input, px; 0: 128, or 96 untrained.", lower_bound=0
+)
+flags.DEFINE_integer(
+    "epochs", 0, "Training epochs; 0: 12, or 9 untrained.", lower_bound=0
+)
 flags.DEFINE_string(
     "encoder_weights",
     os.environ.get("ENCODER_WEIGHTS", ""),

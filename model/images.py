@@ -6,6 +6,7 @@ import io
 import pathlib
 import warnings
 import zipfile
+import zlib
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -48,7 +49,12 @@ class ImageFile:
             with zipfile.ZipFile(self.path) as archive:
                 _check_size(archive.getinfo(self.member).file_size)
                 data = archive.read(self.member)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            RuntimeError,  # Encrypted, or of a compression that zipfile lacks.
+        ) as error:
             raise ValueError(f"the zip's entry is damaged: {error}") from error
         return decode_image(data)
 

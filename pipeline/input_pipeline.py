@@ -392,9 +392,8 @@ def warp_function(source, size, augmentation, xla):
 
     def apply(tensors, changes):
         coordinates = warp.source_coordinates(changes, source.source_size, size)
-        words, masks = tensors
         chosen = {name: changes[name] for name in used}
-        return compiled(words, masks, coordinates, chosen, table, source.factors)
+        return compiled(*tensors, coordinates, chosen, table, source.factors)
 
     return apply
 

@@ -28,3 +28,16 @@ def tiny_data_dir(tiny_folder, tmp_path_factory):
         download_config=tfds.download.DownloadConfig(manual_dir=tiny_folder)
     )
     return data_dir
+
+
+@pytest.fixture
+def data_service():
+    """Returns the address of a tf.data service with one worker."""
+    import tensorflow as tf
+
+    service = tf.data.experimental.service
+    dispatcher = service.DispatchServer()
+    address = dispatcher.target.split("://")[1]
+    worker = service.WorkerServer(service.WorkerConfig(dispatcher_address=address))
+    yield dispatcher.target
+    del worker

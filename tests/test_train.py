@@ -8,7 +8,6 @@ import sys
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from absl import flags
 from absl.testing import flagsaver
 
@@ -116,20 +115,14 @@ def test_more_epochs_go_on_from_the_state(finished):
     assert [row.split(",")[0] for row in rows] == ["epoch", "1", "2"]
 
 
-def test_a_data_service_feeds_the_same_batches(tiny_data_dir, tmp_path):
-    service = tf.data.experimental.service
-    dispatcher = service.DispatchServer()
-    worker = service.WorkerServer(
-        service.WorkerConfig(dispatcher_address=dispatcher.target.split("://")[1])
-    )
+def test_a_data_service_feeds_the_same_batches(tiny_data_dir, data_service, tmp_path):
     histories = []
-    for extra in ((), (f"--data_service={dispatcher.target}",)):
+    for extra in ((), (f"--data_service={data_service}",)):
         workdir = tmp_path / f"run{len(histories)}"
         arguments = *ONE_STEP, f"--data_dir={tiny_data_dir}", f"--workdir={workdir}"
         assert run_main(*arguments, "--strategy=one_device", *extra) == 0
         histories.append(read_history(workdir)["loss"])
     assert histories[0] == pytest.approx(histories[1], rel=1e-5)
-    del worker
 
 
 def test_a_grey_cache_trains(tiny_data_dir, tmp_path):

@@ -116,8 +116,7 @@ class ZipSource:
             zlib.error,
             EOFError,
             OSError,
-            RuntimeError,
-            NotImplementedError,
+            RuntimeError,  # Also of a compression that zipfile lacks.
         ) as error:
             raise ValueError(f"damaged member of the zip: {error}") from error
 

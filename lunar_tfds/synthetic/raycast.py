@@ -108,7 +108,7 @@ def _disc_pairs(camera, rocks, limit):
         across = (columns - column[index, None]) ** 2
         room = (BALL * size[index, None]) ** 2 - (rows - row[index, None]) ** 2
         near = across[:, None, :] <= room[:, :, None]
-        pixels, which = _pick(camera, index, rows, columns, near)
+        pixels, which = _pick(_pixels(camera, rows, columns), index, near)
         clear = limit[pixels] > front[which]
         yield pixels[clear], which[clear]
 
@@ -126,7 +126,7 @@ def _shadow_pairs(camera, rocks, points, lit, sun):
     across, up, along = axes.astype("f4") @ points.T
     across[~lit] = np.inf
     for index, rows, columns in _boxes(camera, _bounds(camera, rocks, sun)):
-        pixels = rows[:, :, None] * camera.width + columns[:, None, :]
+        pixels = _pixels(camera, rows, columns)
         gap, rise = across[pixels], up[pixels]
         gap -= centres[0, index, None, None]
         rise -= centres[1, index, None, None]
@@ -134,23 +134,25 @@ def _shadow_pairs(camera, rocks, points, lit, sun):
         rise *= rise
         gap += rise
         near = gap <= (reach[index] ** 2)[:, None, None]
-        pixels, which = _pick(camera, index, rows, columns, near)
+        pixels, which = _pick(pixels, index, near)
         before = along[pixels] < centres[2, which] + reach[which]
         yield pixels[before], which[before]
 
 
-def _pick(camera, index, rows, columns, chosen):
+def _pixels(camera, rows, columns):
+    """Returns [b, h, w], the pixels of boxes of rows [b, h] and columns [b, w]."""
+    return rows[:, :, None] * camera.width + columns[:, None, :]
+
+
+def _pick(pixels, index, chosen):
     """Returns (pixels, rocks), int64 [n] each: the chosen pixels of boxes.
 
     Args:
-        camera: Camera.
+        pixels: [b, h, w].
         index: [b], rocks.
-        rows: [b, h].
-        columns: [b, w].
         chosen: bool [b, h, w].
     """
-    pixels = (rows[:, :, None] * camera.width + columns[:, None, :])[chosen]
-    return pixels, np.repeat(index, np.count_nonzero(chosen, axis=(1, 2)))
+    return pixels[chosen], np.repeat(index, np.count_nonzero(chosen, axis=(1, 2)))
 
 
 def _batches(pairs):

@@ -130,6 +130,23 @@ def test_a_zip_is_read_in_place(tmp_path):
         images.find_images(tmp_path / "x.zip")
 
 
+@pytest.mark.parametrize("kept", [0.3, 0.9])
+def test_a_damaged_entry_of_a_zip_is_a_clear_error(tmp_path, kept):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", bytes(range(256)) * 40)
+        info = archive.getinfo("a.png")
+    data = bytearray(path.read_bytes())
+    first = info.header_offset + 30 + len("a.png")
+    end = first + info.compress_size
+    middle = first + int(kept * info.compress_size)
+    data[middle:end] = b"\xff" * (end - middle)
+    path.write_bytes(data)
+    (file,) = images.find_images(path)
+    with pytest.raises(ValueError, match="entry is damaged"):
+        file.read()
+
+
 def test_a_glob_a_file_and_nothing(tmp_path):
     save(tmp_path / "b.png", GREY)
     save(tmp_path / "a.jpg", GREY)

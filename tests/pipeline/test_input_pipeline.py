@@ -395,16 +395,10 @@ def test_a_grey_cache_is_within_its_stated_error(builder):
     np.testing.assert_array_equal(grey[0][1], exact[0][1])
 
 
-def test_a_data_service_gives_the_same_batches(builder):
-    service = tf.data.experimental.service
-    dispatcher = service.DispatchServer()
-    worker = service.WorkerServer(
-        service.WorkerConfig(dispatcher_address=dispatcher.target.split("://")[1])
-    )
+def test_a_data_service_gives_the_same_batches(builder, data_service):
     settings = {"augmentation": Augmentation(noise=0.01), "seed": 2}
-    served = training(builder, 6, data_service=dispatcher.target, **settings)
+    served = training(builder, 6, data_service=data_service, **settings)
     assert_same(served, training(builder, 6, **settings))
-    del worker
 
 
 def test_an_iterator_that_ends_does_not_wait_for_tuning(builder):
