@@ -33,6 +33,8 @@ from pipeline.augmentation import Augmentation, draw
 BATCH_SIZE = 8
 # Batches that a pipeline may have ready when its turn comes; they are not counted.
 DRAINED_BATCHES = 8
+# A core is at rest when it works less than this share of a moment of this length, s.
+REST, MOMENT = 0.1, 0.2
 
 
 @dataclasses.dataclass
@@ -59,12 +61,12 @@ class Contestant:
     def run(self, seconds):
         """Measures one round."""
         self.drain()
-        start, cpu_start, count = time.perf_counter(), self._cpu_seconds(), 0
+        start, cpu_start, count = time.perf_counter(), self.cpu_seconds(), 0
         while time.perf_counter() - start < seconds:
             next(self.batches)
             count += BATCH_SIZE
         elapsed = time.perf_counter() - start
-        cpu = self._cpu_seconds() - cpu_start
+        cpu = self.cpu_seconds() - cpu_start
         self.rounds.append((count / elapsed, 1000 * cpu / count))
 
     def best(self):
@@ -72,12 +74,23 @@ class Contestant:
         rates, cpu = zip(*self.rounds, strict=True)
         return max(rates), statistics.median(cpu)
 
-    def _cpu_seconds(self):
+    def cpu_seconds(self):
+        """Returns the CPU time so far of this process and the contestant's workers."""
         ticks = 0
         for process_id in self.process_ids:
             stat = pathlib.Path(f"/proc/{process_id}/stat").read_text()
             ticks += sum(map(int, stat.rpartition(")")[2].split()[11:13]))
         return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def settle(found):
+    """Waits until the contestants whose turns are over have filled their buffers."""
+    used = [contestant.cpu_seconds() for contestant in found]
+    while True:
+        time.sleep(MOMENT)
+        before, used = used, [contestant.cpu_seconds() for contestant in found]
+        if max(b - a for a, b in zip(before, used, strict=True)) < REST * MOMENT:
+            return
 
 
 def naive(builder, split, size):
@@ -201,6 +214,7 @@ def main(argv):
             contestant.drain()
         for _ in range(flags.FLAGS.rounds):
             for contestant in found:
+                settle(found)
                 contestant.run(flags.FLAGS.seconds)
     results = []
     for contestant in found:

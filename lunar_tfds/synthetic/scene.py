@@ -16,7 +16,8 @@ GROUND_FACING = (13,)
 BOULDER = (7, 16)
 BARE = (10,)
 BOULDER_SHARE = 0.15
-LEAST_LIT = 0.12  # Of the ground; a hill that shades more than the rest is left out.
+FLANKS = 0.1  # Share of scenes on a slope that the sunlight only grazes.
+LEAST_LIT = 0.08  # Of the ground; a hill that shades more than the rest is left out.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,18 +97,7 @@ def _draw_place(rng, index, height, width):
     """Returns (camera, terrain, light, depth of the ground at each pixel)."""
     slot = index % PERIOD
     yaw = rng.uniform(0, 2 * np.pi)
-    # Author: three quarters of the suns stand at 20 to 40 degrees, the rest at 40-50.
-    low, high = (20, 40) if rng.uniform() < 0.75 else (40, 50)
-    elevation = np.radians(rng.uniform(low, high))
-    slope = np.exp(rng.normal(np.log(0.045), 0.45))
-    relief = terrain.Relief(
-        slope=slope,
-        hill_slope=rng.uniform(0.04, 0.1),
-        craters=rng.uniform(0, 20),
-        ridge_start=np.exp(rng.uniform(np.log(60), np.log(500))),
-        ridge_slope=rng.uniform(0.0, 0.25),
-        massif=_draw_massif(rng, elevation),
-    )
+    relief, elevation, lit = _draw_relief(rng)
     pitch = -30 * rng.uniform() ** 1.9
     if slot in GROUND_FACING:
         pitch = rng.uniform(-50, -30)
@@ -124,7 +114,9 @@ def _draw_place(rng, index, height, width):
     lie = rng.integers(2**63)
     land = terrain.build_terrain(np.random.default_rng(lie), relief, yaw, elevation)
     soil = land.hit(camera, camera.rays())
-    if _lit_share(camera, land, soil) < LEAST_LIT:
+    if lit is not None:
+        elevation = _raise_sun(camera, land, soil, lit)
+    elif _lit_share(camera, land, soil) < LEAST_LIT:
         relief = dataclasses.replace(relief, massif=terrain.Relief.massif)
         land = terrain.build_terrain(np.random.default_rng(lie), relief, yaw, elevation)
         soil = land.hit(camera, camera.rays())
@@ -136,12 +128,40 @@ def _draw_place(rng, index, height, width):
         gain=rng.uniform(195, 235),
         lunar=rng.uniform(0.05, 0.35),
         rock_brightness=rng.uniform(0.95, 1.3),
-        grain_slope=np.clip(slope * rng.uniform(0.8, 1.8), 0.045, 0.12),
+        grain_slope=np.clip(relief.slope * rng.uniform(0.8, 1.8), 0.045, 0.12),
         rock_slope=rng.uniform(0.03, 0.1),
         mottling=rng.uniform(0.02, 0.07),
         blur=rng.uniform(0.05, 0.12),
     )
     return camera, land, light, soil
+
+
+def _draw_relief(rng):
+    """Returns (Relief, sun's elevation in rad, share of the ground to be lit or None).
+
+    Most scenes are lit as they come. FLANKS of them lie on a rugged slope that falls
+    away from the sun as steeply as its light: only what stands out of it is lit.
+    """
+    # Author: three quarters of the suns stand at 20 to 40 degrees, the rest at 40-50.
+    low, high = (20, 40) if rng.uniform() < 0.75 else (40, 50)
+    elevation = np.radians(rng.uniform(low, high))
+    slope = np.exp(rng.normal(np.log(0.045), 0.45))
+    massif, tilt, lit = _draw_massif(rng, elevation), 0.0, None
+    if rng.uniform() < FLANKS:
+        slope = np.clip(slope * rng.uniform(1, 3), 0.06, 0.2)
+        massif = terrain.Relief.massif
+        tilt = np.tan(np.radians(rng.uniform(20, 32))) * rng.uniform(0.85, 1.1)
+        lit = rng.uniform(0.08, 0.5)
+    relief = terrain.Relief(
+        slope=slope,
+        hill_slope=rng.uniform(0.04, 0.1),
+        craters=rng.uniform(0, 20),
+        ridge_start=np.exp(rng.uniform(np.log(60), np.log(500))),
+        ridge_slope=rng.uniform(0.0, 0.25),
+        massif=massif,
+        tilt=tilt,
+    )
+    return relief, elevation, lit
 
 
 def _draw_massif(rng, elevation):
@@ -151,6 +171,29 @@ def _draw_massif(rng, elevation):
     present = rng.uniform() < 0.22
     height = distance * np.tan(elevation) * reach * present
     return distance, distance * rng.uniform(-0.4, 0.4), height
+
+
+def _raise_sun(camera, land, soil, lit):
+    """Raises the sun, from 20 to 50 degrees, until a share of the ground is lit.
+
+    Args:
+        camera: Camera.
+        land: Terrain; its shadows are cast anew.
+        soil: float32 [pixels], depth of the ground, m.
+        lit: the share, of the ground in view.
+
+    Returns:
+        The sun's elevation, rad.
+    """
+    low, high = np.radians([20.0, 50.0])
+    for _ in range(6):
+        elevation = (low + high) / 2
+        terrain.cast_shadows(land, elevation)
+        if _lit_share(camera, land, soil) < lit:
+            low = elevation
+        else:
+            high = elevation
+    return elevation
 
 
 def _lit_share(camera, land, soil):

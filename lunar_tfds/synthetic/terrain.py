@@ -10,6 +10,7 @@ GRID = 1024  # Samples along each side of a level.
 FINEST = 0.01  # Spacing of the finest level, m.
 RATIO = 4  # Spacing of a level over that of the next finer one.
 LEVELS = 5  # The coarsest spans GRID * FINEST * RATIO**4 = 2.6 km.
+FLANK = 80.0  # Half the length of a tilted scene's slope, m.
 AHEAD = 0.3  # How far a level's centre lies before the camera, in its own sides.
 
 
@@ -168,6 +169,7 @@ class Relief:
         ridge_start: distance at which the far ridge starts to rise, m.
         ridge_slope: its mean slope.
         massif: (x, y, height) of a steep hill, m; over +x it hides the sun.
+        tilt: mean slope around the origin, rising towards +x.
     """
 
     slope: float = 0.06
@@ -176,6 +178,7 @@ class Relief:
     ridge_start: float = 300.0
     ridge_slope: float = 0.1
     massif: tuple[float, float, float] = (100.0, 0.0, 0.0)
+    tilt: float = 0.0
 
 
 def build_terrain(rng, relief, heading, sun_elevation):
@@ -198,7 +201,8 @@ def build_terrain(rng, relief, heading, sun_elevation):
             bands = noise.band_noise(rng, GRID, 2.5, GRID / 6)
             height = bands[0] * np.float32(relief.hill_slope * spacings[k])
             height += _ridge(rng, relief, corners[k], spacings[k], forward)
-            height += _massif(relief, corners[k], spacings[k])
+            height += _massif(rng, relief, corners[k], spacings[k])
+            height += _flank(relief, corners[k], spacings[k])
         else:
             if spare is None:
                 field, spare = noise.band_noise(rng, GRID, 2.5, 10)
@@ -298,14 +302,24 @@ def _ridge(rng, relief, corner, spacing, forward):
     return rise * wave[((bearing + 2) * (1023 / 4)).astype(np.int32)]
 
 
-def _massif(relief, corner, spacing):
-    """Returns float32 [GRID, GRID], one hill as wide as a third of its distance."""
+def _massif(rng, relief, corner, spacing):
+    """Returns float32 [GRID, GRID], a lumpy hill a third as wide as it is far."""
     east, north, height = relief.massif
+    if not height:
+        return np.float32(0)
     width = np.hypot(east, north) / 3
     x = corner[0] + spacing * np.arange(GRID) - east
     y = corner[1] + spacing * np.arange(GRID) - north
     profile = [np.exp(-((offset / width) ** 2) / 2) for offset in (y, x)]
-    return (height * profile[0][:, None] * profile[1]).astype(np.float32)
+    lumps = noise.band_noise(rng, GRID, 4, 30)[0]
+    lumps = 1 + 0.15 * lumps / lumps.std()
+    return (height * profile[0][:, None] * profile[1] * lumps).astype(np.float32)
+
+
+def _flank(relief, corner, spacing):
+    """Returns float32 [GRID], a slope along x that levels out FLANK away."""
+    x = corner[0] + spacing * np.arange(GRID)
+    return (relief.tilt * FLANK * np.tanh(x / FLANK)).astype(np.float32)
 
 
 def _stamp_craters(rng, height, mean_count, spacing):

@@ -94,6 +94,12 @@ def test_special_scenes_keep_their_promise(index):
         assert not ground[..., 1:].any()
 
 
+def test_a_slope_away_from_the_sun_is_dark_but_for_what_stands_out():
+    render, ground, *_ = scene.render_scene(0, 3, height=120, width=180)
+    land = ground[..., 0] == 0
+    assert 0.5 <= np.mean(render[land] < 8) <= 0.95
+
+
 def test_any_forty_scenes_hold_two_of_each_special_kind():
     for kind in (scene.NO_SKY, scene.BOULDER):
         assert all(0 <= slot < scene.PERIOD for slot in kind)
