@@ -233,6 +233,14 @@ def test_normalized_skips_reach_the_decoder_at_size_one(weights_file):
     assert all(model.get_layer(name).trainable_weights for name in names)
 
 
+def test_random_features_are_of_size_one():
+    model = build_vgg16_unet(4, 64, None, 0)
+    skips = [model.get_layer(f"block{b}_pool").input for b in range(1, 5)]
+    image = np.random.default_rng(0).uniform(size=(1, 64, 64, 3)).astype("float32")
+    for features in keras.Model(model.input, skips)(image):
+        assert 0.2 < np.sqrt(np.mean(np.square(features))) < 5
+
+
 @pytest.mark.skipif(
     "LUNAR_VGG16_WEIGHTS" not in os.environ,
     reason="set LUNAR_VGG16_WEIGHTS to a VGG16 file without top",
