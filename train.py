@@ -57,7 +57,7 @@ flags.DEFINE_string("data_service", None, "grpc://host:port of a tf.data service
 # Model.
 flags.DEFINE_string("encoder_weights", "imagenet", "imagenet, none, or a file.")
 flags.DEFINE_integer("frozen_blocks", 4, "Encoder blocks not trained, 0 to 5.")
-flags.DEFINE_bool("normalize_skips", False, "BatchNormalization on each skip.")
+flags.DEFINE_bool("normalize_skips", True, "BatchNormalization on each skip.")
 flags.DEFINE_integer("unfreeze_epoch", 0, "Epoch that unfreezes the encoder; 0 never.")
 flags.DEFINE_integer("unfreeze_to", 0, "Encoder blocks still frozen from then on.")
 # Learning.

@@ -41,7 +41,7 @@ def test_parameters_equal_hand_arithmetic(costs):
     # and two moving numbers for each normalized channel.
     widths = [(512, 512, 256), (256, 256, 128), (128, 128, 64), (64, 64, 32)]
     kernels = sum(4 * i * f + 9 * (f + s) * f for i, s, f in widths)
-    channels = 256 + 128 + 64 + 32
+    channels = 256 + 128 + 64 + 32 + sum(skip for _, skip, _ in widths)
     head = 32 * 4 + 4
     preprocess = 3 * 3 + 3
     total = costs["total"]
@@ -96,8 +96,8 @@ def test_activation_memory_equals_hand_arithmetic(costs):
     assert costs["block1"].kept_mib == 0  # Frozen: nothing is kept.
     # Block 5 keeps its input and its three outputs.
     assert costs["block5"].kept_mib == pytest.approx(4 * 32**2 * 512 * 4 / 2**20)
-    # The finest level keeps the inputs of its four trained or following layers.
-    finest = (256**2 * 64 + 512**2 * (96 + 32 + 32)) * 4 / 2**20
+    # The finest level keeps the inputs of its five trained or following layers.
+    finest = (256**2 * 64 + 512**2 * (64 + 96 + 32 + 32)) * 4 / 2**20
     assert costs["decoder1"].kept_mib == pytest.approx(finest)
 
 
@@ -108,7 +108,7 @@ def test_half_precision_halves_activations():
     finally:
         keras.config.set_dtype_policy("float32")
     half = costs_of(model, frozen_blocks=0)
-    assert half["decoder1"].activation_mib == pytest.approx(32**2 * (64 + 160) / 2**19)
+    assert half["decoder1"].activation_mib == pytest.approx(32**2 * (64 + 224) / 2**19)
     assert half["logits"].activation_mib == pytest.approx(32**2 * 4 / 2**18)
 
 
