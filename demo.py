@@ -27,7 +27,7 @@ flags.DEFINE_integer(
     "image_size", 0, "Side of the input, px; 0: 128, or 96 untrained.", lower_bound=0
 )
 flags.DEFINE_integer(
-    "epochs", 0, "Training epochs; 0: 10, or 11 untrained.", lower_bound=0
+    "epochs", 0, "Training epochs; 0: 10, or 9 untrained.", lower_bound=0
 )
 flags.DEFINE_string(
     "encoder_weights",
@@ -60,7 +60,7 @@ def training_settings(weights):
     Without pretrained weights the whole encoder learns, at nearly twice the work an
     image: smaller images, and smaller batches for as many steps.
     """
-    size, batch, epochs = (96, 4, 11) if weights == "none" else (128, 8, 10)
+    size, batch, epochs = (96, 4, 9) if weights == "none" else (128, 8, 10)
     return (
         f"--image_size={FLAGS.image_size or size}",
         f"--global_batch_size={batch}",
