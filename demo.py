@@ -1,8 +1,8 @@
 """Runs the main job end to end on scenes that this project draws itself.
 
-Scenes -> `tfds build` -> training -> evaluation report -> overlays of
-scenes the model never saw. Every step is an ordinary command, printed as it is run; a
-step whose result is there already is not done again.
+Scenes -> `tfds build` -> training -> evaluation report -> overlays of scenes the model
+never saw. Every step is an ordinary command, printed as it is run; a step whose result
+is there already is not done again.
 """
 
 import json

@@ -303,7 +303,7 @@ def _ridge(rng, relief, corner, spacing, forward):
 
 
 def _massif(rng, relief, corner, spacing):
-    """Returns float32 [GRID, GRID], a lumpy hill a third as wide as it is far."""
+    """Returns float32 [GRID, GRID], a lumpy hill a third as wide as it is far; or 0."""
     east, north, height = relief.massif
     if not height:
         return np.float32(0)
