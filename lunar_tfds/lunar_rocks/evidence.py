@@ -136,54 +136,63 @@ def summary(statistics):
     }
 
 
-def gather(frame, top, ground_rgb, ground, clean, boxes, rock_threshold):
+def gather(frame, top, runs, boxes, rock_threshold):
     """Returns the Statistics of one frame.
 
     Args:
         frame: layout.Frame.
         top: uint8 [TOP_ROWS, width, 3], the upper rows of a render, or None where its
             labels have no sky there.
-        ground_rgb: uint8 [height, width, 3], the raw label image.
-        ground: uint8 [height, width], its class ids.
-        clean: uint8 [height, width], class ids of the cleaned label image.
+        runs: runs.Runs of its label images.
         boxes: list of (top, left, bottom, right), px.
-        rock_threshold: intensity that `ground` was made with.
+        rock_threshold: intensity from which rocks count in the stored masks.
     """
     found = Statistics()
-    ground_counts = _counts(ground)
-    clean_counts = ground_counts if frame.is_photo else _counts(clean)
-    masks = {"ground_mask": ground_counts, "clean_mask": clean_counts}
-    found.pixel_counts[frame.split] = masks
+    table = _table(runs, rock_threshold)
+    masks = {"ground_mask": table.sum(axis=1), "clean_mask": table.sum(axis=0)}
+    found.pixel_counts[frame.split] = {k: v.tolist() for k, v in masks.items()}
     if frame.is_photo:
         return found
-    if rock_threshold != palette.ROCK_THRESHOLD:  # The rules speak of the author's.
-        ground = palette.class_ids(ground_rgb)
-        ground_counts = _counts(ground)
-    pair = ground * NUM_CLASSES
-    pair += clean
-    both_sky = _count(pair, _pair(SKY, SKY))
+    # The rules speak of the author's threshold.
+    if rock_threshold != palette.ROCK_THRESHOLD:
+        table = _table(runs, palette.ROCK_THRESHOLD)
+    ground = runs.spread(palette.class_ids(runs.ground))
+    bare, sky, small, _ = table.sum(axis=1).tolist()
+    both_sky = int(table[SKY, SKY])
+    rocks = table[SMALL_ROCK:, SMALL_ROCK:]
+    overlap = (runs.ground[:, 1] != 0) & (runs.ground[:, 2] != 0)
+    overlap = _pixels(palette.class_ids(runs.clean)[overlap], runs.lengths[overlap])
     cases = found.cases
-    cases["skies_agree"] = [both_sky, ground_counts[SKY] + clean_counts[SKY] - both_sky]
-    same = sum(_count(pair, _pair(rock, rock)) for rock in (SMALL_ROCK, LARGE_ROCK))
-    other = _count(pair, _pair(SMALL_ROCK, LARGE_ROCK))
-    other += _count(pair, _pair(LARGE_ROCK, SMALL_ROCK))
-    cases["rocks_agree"] = [same, same + other]
+    cases["skies_agree"] = [both_sky, sky + int(table[:, SKY].sum()) - both_sky]
+    cases["rocks_agree"] = [int(rocks.trace()), int(rocks.sum())]
     if top is not None:
         dark = (top < DARK).all(axis=-1)[ground[:TOP_ROWS] == SKY]
         cases["sky_is_dark"] = [int(np.count_nonzero(dark)), dark.size]
-    if ground_counts[SKY]:
+    if sky:
         cases["sky_is_above"] = _sky_above(ground[:, ::8])
-    overlap = np.minimum(ground_rgb[..., 1], ground_rgb[..., 2]) != 0
-    clean_there = overlap * clean
-    large, small = (_count(clean_there, rock) for rock in (LARGE_ROCK, SMALL_ROCK))
-    cases["overlaps_are_large"] = [large, large + small]
-    bare, small = ground_counts[GROUND], ground_counts[SMALL_ROCK]
+    cases["overlaps_are_large"] = [
+        int(overlap[LARGE_ROCK]),
+        int(overlap[SMALL_ROCK:].sum()),
+    ]
     cases["ground_is_common"] = [bare, bare + small]
     cases["boxes_hold_large_rocks"] = _boxes(ground, boxes)
     for name, (holds, total) in cases.items():
         found.frames[name] = int(total > 0)
         found.broken[name] = int(holds < RULES[name].share * total)
     return found
+
+
+def _table(runs, rock_threshold):
+    """Returns the pixels of each class in ground (rows) that are each in clean."""
+    pair = palette.class_ids(runs.ground, rock_threshold) * NUM_CLASSES
+    pair += palette.class_ids(runs.clean, rock_threshold)
+    table = _pixels(pair, runs.lengths, NUM_CLASSES**2)
+    return table.reshape(NUM_CLASSES, NUM_CLASSES)
+
+
+def _pixels(values, lengths, size=NUM_CLASSES):
+    """Returns the pixels of each value below `size`, exact up to 2**53."""
+    return np.bincount(values, lengths, size).astype(np.int64)
 
 
 def _sky_above(ground):
@@ -206,14 +215,5 @@ def _boxes(ground, boxes):
     return [holds, len(boxes)]
 
 
-def _pair(ground, clean):
-    return ground * NUM_CLASSES + clean
-
-
 def _count(ids, value):
     return int(np.count_nonzero(ids == value))
-
-
-def _counts(ids):
-    counts = [_count(ids, value) for value in range(1, NUM_CLASSES)]
-    return [ids.size - sum(counts), *counts]

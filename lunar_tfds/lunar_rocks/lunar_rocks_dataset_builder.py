@@ -17,6 +17,7 @@ from lunar_tfds.lunar_rocks import (
     leftovers,
     parallel,
     reading,
+    shards,
     sources,
     survey,
 )
@@ -141,8 +142,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         leftovers.mark(self.data_dir)
         self._statistics = evidence.Statistics()
         self._notes = []
-        with contextlib.ExitStack() as self._at_end:
-            super()._download_and_prepare(dl_manager, download_config)
+        super()._download_and_prepare(dl_manager, download_config)
         self._collect_notes()
         leftovers.unmark(self.data_dir)
         if self._max_examples == 0:
@@ -160,8 +160,83 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             label_rules=evidence.summary(self._statistics),
         )
 
+    def _generate_splits(self, dl_manager, download_config):
+        """Writes every split and returns the list of their tfds.core.SplitInfo."""
+        if self._use_beam:
+            return super()._generate_splits(dl_manager, download_config)
+        jobs = self._jobs(dl_manager)
+        # One stream for all splits, so that threads read ahead over their borders.
+        every_job = list(itertools.chain.from_iterable(jobs.values()))
+        with contextlib.closing(parallel.ordered_map(self._read, every_job)) as found:
+            results = iter(
+                tfds.core.utils.tqdm(
+                    found,
+                    desc="Writing examples...",
+                    unit=" examples",
+                    total=len(every_job),
+                    leave=False,
+                )
+            )
+            return [
+                shards.write(
+                    self._generate_examples(
+                        itertools.islice(results, len(jobs[split]))
+                    ),
+                    len(jobs[split]),
+                    sum(self._source.sizes[frame.image] for frame, *_ in jobs[split]),
+                    template=self._get_filename_template(split),
+                    config=download_config.get_shard_config(),
+                    writer=self._example_writer(),
+                )
+                for split in jobs
+            ]
+
     def _split_generators(self, dl_manager):
-        """Returns a generator of examples for each split that has any."""
+        """Returns the Beam transform of each split that has any examples."""
+        from lunar_tfds.lunar_rocks import scale_out  # Beam is needed only here.
+
+        transforms = {}
+        for split, jobs in self._jobs(dl_manager).items():
+            path = self.data_path / f"notes-{split}.json"
+            self._notes.append(path)
+            transforms[split] = scale_out.ReadFrames(
+                self._source, jobs, self.ground_threshold, path
+            )
+        return transforms
+
+    def _find_source(self, dl_manager):
+        try:
+            folder = dl_manager.manual_dir
+        except AssertionError:  # It does not exist, or is empty.
+            folder = self._manual_dir
+        source = sources.find_source(folder) or sources.download()
+        if source is None:
+            raise ValueError(
+                f"No lunar_rocks source in {folder}: neither images/render (there or "
+                f"one folder deeper) nor a zip that holds it.\n{sources.STEPS}"
+            )
+        return source
+
+    def _read(self, job):
+        """Returns the Reading of a frame, and its example as bytes if it has one."""
+        frame, boxes, defects = job
+        result = reading.read_frame(self._source, frame, boxes, self.ground_threshold)
+        if result.problem:
+            return result, None
+        example = examples.example(result, boxes, defects)
+        return result, self.info.features.serialize_example(example)
+
+    def _generate_examples(self, results):
+        """Yields (frame id, bytes) of what `_read` returned, and adds up the rest."""
+        for result, example in results:
+            if result.problem:
+                self._leave_out_or_stop({result.frame.frame_id: result.problem})
+            else:
+                self._statistics.add(result.statistics)
+                yield result.frame.frame_id, example
+
+    def _jobs(self, dl_manager):
+        """Returns the jobs of each split that has any, after a look at the source."""
         leave_out = self._leave_out
         self._source = self._find_source(dl_manager)
         logging.info("Building lunar_rocks from the %s.", self._source.description)
@@ -179,59 +254,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         for split in [split for split in jobs if not jobs[split]]:
             logging.warning("Split %s has no frames and is left out.", split)
             del jobs[split]
-        if self._use_beam:
-            return {split: self._beam_examples(split, jobs[split]) for split in jobs}
-        # One stream for all splits: threads read ahead while TFDS finishes a split.
-        found = self._read(itertools.chain.from_iterable(jobs.values()))
-        return {
-            split: self._generate_examples(itertools.islice(found, len(jobs[split])))
-            for split in jobs
-        }
-
-    def _find_source(self, dl_manager):
-        try:
-            folder = dl_manager.manual_dir
-        except AssertionError:  # It does not exist, or is empty.
-            folder = self._manual_dir
-        source = sources.find_source(folder) or sources.download()
-        if source is None:
-            raise ValueError(
-                f"No lunar_rocks source in {folder}: neither images/render (there or "
-                f"one folder deeper) nor a zip that holds it.\n{sources.STEPS}"
-            )
-        return source
-
-    def _read(self, jobs):
-        def read(job):
-            frame, boxes, _ = job
-            return job, reading.read_frame(
-                self._source, frame, boxes, self.ground_threshold
-            )
-
-        found = parallel.ordered_map(read, jobs)
-        self._at_end.callback(found.close)
-        return found
-
-    def _generate_examples(self, found):
-        """Yields (frame id, example) in the order of the (job, Reading) found."""
-        for (frame, boxes, defects), result in found:
-            if result.problem:
-                self._leave_out_or_stop({frame.frame_id: result.problem})
-            else:
-                self._statistics.add(result.statistics)
-                yield frame.frame_id, examples.example(result, boxes, defects)
+        return {split: shards.shuffled(split, jobs[split]) for split in jobs}
 
     def _job(self, frame):
         boxes = self._survey.boxes.get(frame.frame_id, [])
         lists = self._survey.defects.items()
         return frame, boxes, [name for name, ids in lists if frame.frame_id in ids]
-
-    def _beam_examples(self, split, jobs):
-        from lunar_tfds.lunar_rocks import scale_out  # Beam is needed only here.
-
-        path = self.data_path / f"notes-{split}.json"
-        self._notes.append(path)
-        return scale_out.ReadFrames(self._source, jobs, self.ground_threshold, path)
 
     def _collect_notes(self):
         problems = {}

@@ -1,0 +1,66 @@
+"""Shards are written straight away, in the order that TFDS would bring about."""
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+from tensorflow_datasets.core import shuffle
+
+from lunar_tfds.lunar_rocks import layout, png, shards
+from tests import tiny_frames
+from tests.lunar_tfds import building
+
+
+def test_the_order_is_that_of_tfds(tmp_path):
+    ids = [f"{number:04d}" for number in range(1, 200)]
+    jobs = [(layout.Frame(frame_id, "train", "", "", ""),) for frame_id in ids]
+    theirs = shuffle.Shuffler(tmp_path, hash_salt="train")
+    for frame_id in ids:
+        theirs.add(frame_id, frame_id.encode())
+    expected = [data.decode() for _, data in theirs]
+    assert [job[0].frame_id for job in shards.shuffled("train", jobs)] == expected
+    assert expected != ids
+
+
+def test_as_many_shards_as_asked_and_no_more_than_examples(tmp_path):
+    folder = tiny_frames.write_kaggle_folder(tmp_path / "k", num_frames=9, num_photos=1)
+    built = building.build(folder, tmp_path / "d", num_shards=3)
+    lengths = {name: split.shard_lengths for name, split in built.info.splits.items()}
+    assert lengths["real"] == [1]
+    assert len(lengths["train"]) == 3 and min(lengths["train"]) >= 1
+    assert sum(map(sum, lengths.values())) == 10 == len(building.read(built))
+    files = [path.name for path in built.data_path.glob("*train*tfrecord*")]
+    assert len(files) == 3 and not list(built.data_path.glob("*.tmp"))
+
+
+@pytest.fixture
+def broken_pixels(tmp_path):
+    """Returns a folder whose ground0001.png has right checksums and broken pixels."""
+    folder = tiny_frames.write_kaggle_folder(tmp_path / "k", num_frames=3, num_photos=0)
+    file = folder / "images/ground/ground0001.png"
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((480, 720, 3), np.uint8)).save(buffer, "PNG")
+    file.write_bytes(png._assemble(buffer.getvalue()[16:29], b"\x78\x9cbroken"))
+    return folder
+
+
+def test_a_frame_found_unusable_while_writing_leaves_a_shorter_shard(
+    broken_pixels, tmp_path
+):
+    built = building.build(broken_pixels, tmp_path / "d", leave_out=True, num_shards=9)
+    assert "0001" not in building.read(built)
+    assert list(built.info.metadata["left_out_frames"]) == ["0001"]
+    again = tfds.builder("lunar_rocks", data_dir=tmp_path / "d")
+    assert sorted(building.read(again)) == ["0002", "0003"]
+    assert 0 in again.info.splits[layout.split_of("0001")].shard_lengths
+
+
+def test_a_split_without_any_usable_frame_stops_the_build(broken_pixels, tmp_path):
+    for kind in layout.KINDS:
+        for number in (2, 3):
+            (broken_pixels / f"images/{kind}/{kind}{number:04d}.png").unlink()
+    with pytest.raises(ValueError, match="No frame of the split train can be used"):
+        building.build(broken_pixels, tmp_path / "d", leave_out=True)
+    assert not list((tmp_path / "d/lunar_rocks").iterdir())
