@@ -14,7 +14,8 @@ gathering once and unpacking would be three kernels and three times slower.
 import numpy as np
 import tensorflow as tf
 
-FRACTION_BITS = 16  # Of a source pixel: 1.5e-5 px; coordinates reach 32,767 px.
+# Of a source pixel: 1.5e-5 px. Coordinates reach 32,767 px, twice a source's length.
+FRACTION_BITS = 16
 ONE = 1 << FRACTION_BITS
 HALF = ONE // 2
 
@@ -177,7 +178,8 @@ def _mirrored(coordinate, length):
 
     Those more than one length beyond an edge come out negative, and are clipped later.
     """
-    return length * ONE - tf.abs(length * ONE - tf.abs(coordinate))
+    distance = tf.abs(coordinate)
+    return tf.minimum(distance, 2 * length * ONE - distance)
 
 
 def _photometric(level, changes, table):
