@@ -11,7 +11,9 @@ SPLITS = ("train", "validation", "test", "real")
 KINDS = ("render", "ground", "clean")
 FOLDERS = tuple(f"images/{kind}" for kind in KINDS) + ("real_moon_images",)
 _FRAME_FILE = re.compile(r"images/(render|ground|clean)/\1(\d{1,9})\.png", re.I)
-_PHOTO_FILE = re.compile(r"real_moon_images/(g_)?([^/]+)\.png", re.I)
+# Names with a dot in front are hidden files, such as macOS's "._PCAM5.png".
+_PHOTO_FILE = re.compile(r"real_moon_images/(g_)?([^/.][^/]*)\.png", re.I)
+_TEXT_FILE = re.compile(r"bounding_boxes\.csv|[^.].*_IDs\.txt")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,4 +105,4 @@ def is_dataset_file(name):
     folder, base = posixpath.split(name)
     if folder in FOLDERS:
         return _classify(name)[0] is not None
-    return not folder and (base == "bounding_boxes.csv" or base.endswith("_IDs.txt"))
+    return not folder and bool(_TEXT_FILE.fullmatch(base))

@@ -16,6 +16,10 @@ HANDLE = "romainpessia/artificial-lunar-rocky-landscape-dataset"
 ZIP_NAMES = ("archive.zip", "artificial-lunar-rocky-landscape-dataset.zip")
 # The largest real file has 3 MB; a member of a zip that claims more is a bomb.
 MAX_MEMBER_BYTES = 64 << 20
+# Unpacked piece by piece, so that a member can be no larger than it claims.
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# What macOS adds to the zips that it makes.
+MAC_FOLDER = "__MACOSX"
 _RENDER = re.compile(r"((?:[^/]+/)?)images/render/[^/]+\.png", re.I)
 STEPS = f"""To get the dataset, in one of three ways:
   1. Download https://www.kaggle.com/datasets/{HANDLE} (5 GB, "Download" button) and
@@ -23,7 +27,11 @@ STEPS = f"""To get the dataset, in one of three ways:
      DATA_DIR/downloads/manual). It is read in place.
   2. Extract it: FOLDER/images/render, images/ground and images/clean, and beside
      `images` real_moon_images and bounding_boxes.csv.
-  3. pip install 'lunar-tfds[kaggle]', which downloads it by itself."""
+  3. pip install kagglehub, and set up Kaggle's credentials: the build downloads it."""
+
+
+class UnreadableZipError(ValueError):
+    """A file that is not a complete zip."""
 
 
 class FolderSource:
@@ -63,7 +71,8 @@ class ZipSource:
             empty when the zip holds no `images/render`.
 
     Raises:
-        ValueError: not a readable zip, or one with two datasets or twice a name.
+        UnreadableZipError: not a complete zip.
+        ValueError: two datasets, or twice a name.
     """
 
     def __init__(self, path):
@@ -71,11 +80,20 @@ class ZipSource:
         self.description = f"zip {path}"
         try:
             self._zip = zipfile.ZipFile(self._path.open("rb"))
-            infos = [info for info in self._zip.infolist() if not info.is_dir()]
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
-            raise ValueError(
+        except (
+            zipfile.BadZipFile,
+            OSError,
+            ValueError,
+            NotImplementedError,  # Of a later version of the format.
+        ) as error:
+            raise UnreadableZipError(
                 f"{path} is not a complete zip file ({error}). Download it again."
             ) from error
+        infos = [
+            info
+            for info in self._zip.infolist()
+            if not info.is_dir() and not info.filename.startswith(f"{MAC_FOLDER}/")
+        ]
         matches = [_RENDER.fullmatch(info.filename) for info in infos]
         # A member outside the archive, as in `../images/render`, has no place in it.
         roots = {match[1] for match in matches if match} - {"../", "./"}
@@ -109,14 +127,19 @@ class ZipSource:
             raise ValueError(
                 f"{info.file_size} bytes when unpacked, more than {MAX_MEMBER_BYTES}"
             )
+        if info.compress_type not in _COMPRESSIONS:
+            raise ValueError(
+                f"compressed by method {info.compress_type}; zip it with deflate"
+            )
         try:
-            return self._zip.read(info)
+            with self._zip.open(info) as member:
+                return member.read(info.file_size)
         except (
             zipfile.BadZipFile,
             zlib.error,
             EOFError,
             OSError,
-            RuntimeError,  # Also of a compression that zipfile lacks.
+            RuntimeError,
         ) as error:
             raise ValueError(f"damaged member of the zip: {error}") from error
 
@@ -139,7 +162,8 @@ def find_source(folder):
     """Returns the FolderSource or ZipSource in a folder, or None.
 
     An extracted copy comes first, at the top or nested one folder deeper; then the zip
-    under one of Kaggle's names; then any other zip that holds the layout.
+    under one of Kaggle's names; then any other zip that holds the layout. Other zips
+    that cannot be read are left alone: the folder may hold other datasets' files.
 
     Args:
         folder: path-like, need not exist.
@@ -152,14 +176,24 @@ def find_source(folder):
         return None
     if _has_renders(folder):
         return FolderSource(folder)
-    children = sorted(folder.iterdir())
+    children = sorted(path for path in folder.iterdir() if path.name != MAC_FOLDER)
     if nested := [FolderSource(path) for path in children if _has_renders(path)]:
         return _only(nested)
     zips = [path for path in children if path.name.lower().endswith(".zip")]
     named = [path for path in zips if path.name in ZIP_NAMES]
-    return _only(
-        [source for path in named or zips if (source := ZipSource(path)).sizes]
-    )
+    if named:
+        found = [ZipSource(path) for path in named]
+    else:
+        found = [source for path in zips if (source := _other_zip(path))]
+    return _only([source for source in found if source.sizes])
+
+
+def _other_zip(path):
+    try:
+        return ZipSource(path)
+    except UnreadableZipError as error:
+        logging.warning("Leaving a file alone: %s", error)
+        return None
 
 
 def _has_renders(folder):

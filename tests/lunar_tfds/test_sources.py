@@ -3,6 +3,7 @@
 import logging
 import struct
 import sys
+import tracemalloc
 import types
 import zipfile
 import zlib
@@ -104,7 +105,7 @@ def test_no_source_names_the_folder_and_the_steps(tmp_path, monkeypatch):
         building.build(tmp_path / "nothing", tmp_path / "d")
     assert str(tmp_path / "nothing") in str(error.value)
     assert "https://www.kaggle.com/datasets/romainpessia" in str(error.value)
-    assert "lunar-tfds[kaggle]" in str(error.value)
+    assert "pip install kagglehub" in str(error.value)
     assert not list((tmp_path / "d" / "lunar_rocks").iterdir())
 
 
@@ -150,6 +151,59 @@ def test_bombs_are_refused_unread(folder, tmp_path):
         building.build(tmp_path, tmp_path / "d")
 
 
+def test_a_member_is_no_larger_than_it_claims(folder, tmp_path):
+    name = "images/render/render0001.png"
+    path = rewrite(folder, tmp_path / "archive.zip", replace={name: bytes(60 << 20)})
+    data = bytearray(path.read_bytes())
+    at = data.index(name.encode(), data.index(b"PK\x01\x02"))
+    struct.pack_into("<I", data, at - 22, 1000)  # Its size in the central directory.
+    path.write_bytes(data)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="render0001.png: damaged member"):
+        building.build(tmp_path, tmp_path / "d")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 << 20
+
+
+def test_other_compressions_are_refused(folder, tmp_path):
+    building.zip_folder(folder, tmp_path / "archive.zip", compression=zipfile.ZIP_LZMA)
+    with pytest.raises(ValueError, match="compressed by method 14; zip it with"):
+        building.build(tmp_path, tmp_path / "d")
+
+
+def test_a_later_version_of_the_format_is_refused(folder, tmp_path):
+    path = building.zip_folder(folder, tmp_path / "archive.zip")
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\x01\x02") + 6] = 200
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="archive.zip is not a complete zip file"):
+        sources.find_source(tmp_path)
+
+
+def test_a_broken_zip_of_another_dataset_is_left_alone(folder, plain, tmp_path, caplog):
+    (tmp_path / "k").mkdir()
+    (tmp_path / "k" / "imagenet.zip").write_bytes(b"PK not a zip")
+    assert sources.find_source(tmp_path / "k") is None
+    building.zip_folder(folder, tmp_path / "k" / "moon.zip")
+    assert_like_the_folder(plain, tmp_path / "k", tmp_path / "d")
+    assert "imagenet.zip is not a complete zip file" in caplog.text
+
+
+def test_what_macos_adds_is_no_part_of_the_dataset(folder, plain, tmp_path):
+    (tmp_path / "k").mkdir()
+    names = ("images/render/._render0001.png", "real_moon_images/._PCAM1.png")
+    extra = [(f"__MACOSX/{name}", b"x") for name in names]
+    extra += [("real_moon_images/._PCAM1.png", b"x"), ("._shadow_IDs.txt", b"x")]
+    rewrite(folder, tmp_path / "k" / "archive.zip", extra=extra)
+    assert_like_the_folder(plain, tmp_path / "k", tmp_path / "d")
+    found = sources.find_source(tmp_path / "k")
+    assert found.sizes == sources.find_source(folder).sizes
+    extracted = tmp_path / "extracted"
+    zipfile.ZipFile(tmp_path / "k" / "archive.zip").extractall(extracted)
+    assert sources.find_source(extracted).sizes == found.sizes
+
+
 def test_a_picture_bomb_is_refused_undecoded(folder, tmp_path):
     copy = building.copy(folder, tmp_path / "k")
     file = copy / "real_moon_images" / "g_PCAM1.png"
@@ -187,6 +241,12 @@ def test_damaged_member_and_truncated_zip(folder, tmp_path):
     data[data.index(b"images/clean/clean0003.png") + 200] ^= 0xFF
     path.write_bytes(data)
     with pytest.raises(ValueError, match="clean0003.png: damaged member"):
+        building.build(tmp_path, tmp_path / "d")
+    data = bytearray(good)  # Its deflate stream ends early.
+    at = data.index(b"images/ground/ground0001.png", data.index(b"PK\x01\x02"))
+    struct.pack_into("<I", data, at - 26, 100)  # Its packed size.
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="ground0001.png: damaged member"):
         building.build(tmp_path, tmp_path / "d")
     path.write_bytes(good[:-1000])
     with pytest.raises(
