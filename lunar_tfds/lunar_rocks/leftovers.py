@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import time
 
 import psutil
 from absl import logging
@@ -14,6 +15,11 @@ PREFIX = "incomplete."
 # Written into that folder while it is being built, so that a build does not remove the
 # folder of another one that is still running.
 _OWNER = "owner.json"
+# Nothing is known of the processes of another host (every container is a new one). A
+# folder in which no file has changed for so long is no build under way, s.
+ABANDONED_AFTER = 24 * 3600
+# Start times follow the clock, which may be set while a build runs, s.
+CLOCK_STEP = 5
 
 
 def mark(folder):
@@ -32,29 +38,35 @@ def unmark(folder):
     (epath.Path(folder) / _OWNER).unlink()
 
 
-def remove(folder, version):
-    """Removes the unfinished builds of one version whose process is gone.
+def remove(folder):
+    """Removes the unfinished builds of a dataset, of any version and configuration.
+
+    Those whose process is still there, and those that may not be removed, stay.
 
     Args:
-        folder: where the version's folder is, or will be.
-        version: only `incomplete.*_VERSION` is looked at.
+        folder: of the dataset in the data_dir.
     """
     folder = epath.Path(folder)
     if not folder.is_dir():
         return
-    for path in folder.glob(f"{PREFIX}*_{version}"):
+    for path in [*folder.glob(f"{PREFIX}*"), *folder.glob(f"*/{PREFIX}*")]:
         if _is_alive(path):
             logging.warning("Another build is running in %s.", path)
-        else:
-            logging.warning("Removing %s, left by an interrupted build.", path)
+            continue
+        logging.warning("Removing %s, left by an interrupted build.", path)
+        try:
             path.rmtree()
+        except OSError as error:
+            logging.warning("%s stays: %s", path, error)
 
 
 def _is_alive(path):
     try:
         owner = json.loads((path / _OWNER).read_text())
         if owner["host"] != socket.gethostname():
-            return True  # Nothing is known about it from here.
-        return psutil.Process(owner["pid"]).create_time() == owner["started"]
+            last_change = max(file.stat().mtime for file in path.iterdir())
+            return time.time() - last_change < ABANDONED_AFTER
+        started = psutil.Process(owner["pid"]).create_time()
+        return abs(started - owner["started"]) < CLOCK_STEP
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return False

@@ -42,11 +42,33 @@ class LunarRocksConfig(tfds.core.BuilderConfig):
     ground_threshold: int = palette.ROCK_THRESHOLD
 
     def __post_init__(self):
+        if not self.name:
+            raise ValueError(
+                "A config needs a name, which becomes its folder: such as "
+                f"name='threshold_{self.ground_threshold}'."
+            )
         if not 1 <= self.ground_threshold <= 255:
             raise ValueError(
                 f"ground_threshold is an intensity from 1 to 255: got "
                 f"{self.ground_threshold}. The author used 100."
             )
+
+
+@dataclasses.dataclass
+class _Made:
+    """What a dataset is made from and how, as far as it decides the examples."""
+
+    fingerprint: str
+    max_examples: int | None
+    threshold: int
+    left_out: int
+
+    def __str__(self):
+        return (
+            f"with fingerprint {self.fingerprint}, at most "
+            f"{self.max_examples or 'all'} examples a split, rocks from intensity "
+            f"{self.threshold}, {self.left_out or 'no'} damaged frames left out"
+        )
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -102,16 +124,18 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             **kwargs: of tfds.core.DatasetBuilder.download_and_prepare.
 
         Raises:
-            ValueError: no source, a damaged one, or a dataset made from another one.
+            ValueError: no source, a damaged one, or a dataset made from another one
+                or otherwise than asked for.
         """
         config = download_config or tfds.download.DownloadConfig()
         downloads = tfds.core.Path(download_dir or self.data_dir_root / "downloads")
         self._manual_dir = tfds.core.Path(config.manual_dir or downloads / "manual")
         self._manual_dir = self._manual_dir.expanduser()
-        leftovers.remove(self.data_path.parent, self.version)
         reuse = tfds.download.GenerateMode.REUSE_DATASET_IF_EXISTS
         if self.is_prepared() and download_config and config.download_mode == reuse:
             self._refuse_other_source(config.max_examples_per_split)
+        if not self.is_prepared() or config.download_mode.overwrite_dataset:
+            leftovers.remove(self.data_dir_root / self.name)
         super().download_and_prepare(
             download_dir=download_dir, download_config=download_config, **kwargs
         )
@@ -121,14 +145,24 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         if source is None:
             return
         made = dict(self.info.metadata.items())
-        before = made.get("source_fingerprint"), made.get("max_examples_per_split")
-        now = sources.fingerprint(source), max_examples
+        left_out = len(made.get("left_out_frames", ()))
+        before = _Made(
+            made.get("source_fingerprint"),
+            made.get("max_examples_per_split"),
+            made.get("ground_threshold"),
+            left_out,
+        )
+        now = _Made(
+            sources.fingerprint(source),
+            max_examples,
+            self.ground_threshold,
+            left_out if self._leave_out else 0,
+        )
         if before != now:
             raise ValueError(
-                f"{self.data_dir} was made from the {made.get('source')} with "
-                f"fingerprint {before[0]}, at most {before[1] or 'all'} examples a "
-                f"split; asked for is the {source.description} with fingerprint "
-                f"{now[0]}, {now[1] or 'all'}. Build it anew with --overwrite (Python: "
+                f"{self.data_dir} was made from the {made.get('source')}, {before}; "
+                f"asked for is the {source.description}, {now}. Build it anew with "
+                f"--overwrite (Python: "
                 f"download_mode=tfds.GenerateMode.REUSE_CACHE_IF_EXISTS), or use "
                 f"another --data_dir."
             )
@@ -177,7 +211,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     leave=False,
                 )
             )
-            return [
+            splits = [
                 shards.write(
                     self._generate_examples(
                         itertools.islice(results, len(jobs[split]))
@@ -190,6 +224,18 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 )
                 for split in jobs
             ]
+        return self._without_empty(splits)
+
+    def _without_empty(self, splits):
+        """Returns the splits that have any example, and removes the others' files."""
+        for split in [split for split in splits if not split.num_examples]:
+            logging.warning("No frame of the split %s can be used.", split.name)
+            for path in split.filename_template.sharded_filepaths(split.num_shards):
+                path.unlink()
+            splits.remove(split)
+        if not splits:
+            raise ValueError(survey.list_problems(self._survey.left_out, self._source))
+        return splits
 
     def _split_generators(self, dl_manager):
         """Returns the Beam transform of each split that has any examples."""

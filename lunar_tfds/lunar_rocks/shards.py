@@ -34,9 +34,6 @@ def write(examples, count, total_size, *, template, config, writer):
         template: of the files' names, with the split's name.
         config: tfds's ShardConfig.
         writer: tfds's ExampleWriter.
-
-    Raises:
-        ValueError: there is not one example.
     """
     num_shards = min(config.get_number_shards(total_size, count), count)
     ends = shard_utils.get_shard_boundaries(count, num_shards)
@@ -52,8 +49,6 @@ def write(examples, count, total_size, *, template, config, writer):
         lengths.append(0)
         path = template.sharded_filepath(shard_index=index, num_shards=num_shards)
         writer.write(path, counted(itertools.islice(examples, end - start)))
-    if not sizes:
-        raise ValueError(f"No frame of the split {template.split} can be used.")
     return tfds.core.SplitInfo(
         name=template.split,
         shard_lengths=lengths,

@@ -43,7 +43,7 @@ building.build({str(folder)!r}, {str(tmp_path)!r})
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     # A build that is still running is left alone.
-    leftovers.remove(versions, "1.0.0")
+    leftovers.remove(versions)
     assert len(list(versions.glob("incomplete.*"))) == 1
     time.sleep(0.3)
     process.send_signal(signal.SIGKILL)
@@ -51,11 +51,12 @@ building.build({str(folder)!r}, {str(tmp_path)!r})
     assert len(list(versions.glob("incomplete.*"))) == 1
     with pytest.raises(AssertionError, match="could not find data"):
         tfds.load("lunar_rocks", data_dir=tmp_path, download=False)
-    other = versions / "incomplete.ABCDEF_2.0.0"
-    other.mkdir()
+    for other in ("incomplete.ABCDEF_0.9.0", "threshold_50/incomplete.ABCDEF_1.0.0"):
+        (versions / other).mkdir(parents=True)
     builder = building.build(folder, tmp_path)
     assert sorted(building.read(builder)) == ["0001", "0002", "0003"]
-    assert sorted(path.name for path in versions.iterdir()) == ["1.0.0", other.name]
+    names = [str(path.relative_to(versions)) for path in sorted(versions.glob("**"))]
+    assert names == [".", "1.0.0", "threshold_50"]
 
 
 def test_leftovers_of_other_datasets_and_hosts_stay(tmp_path):
@@ -65,10 +66,14 @@ def test_leftovers_of_other_datasets_and_hosts_stay(tmp_path):
     elsewhere = {"host": "another-host", "pid": 1, "started": 0.0}
     owner = mine / "incomplete.BBBBBB_1.0.0" / "owner.json"
     owner.write_text(json.dumps(elsewhere))
+    long_ago = mine / "incomplete.DDDDDD_1.0.0" / "owner.json"
+    long_ago.parent.mkdir()
+    long_ago.write_text(json.dumps(elsewhere))
+    os.utime(long_ago, (0, 0))
     (tmp_path / "mnist" / "incomplete.CCCCCC_1.0.0").mkdir(parents=True)
-    leftovers.remove(mine, "1.0.0")
+    leftovers.remove(mine)
     names = {path.name for path in tmp_path.rglob("*") if path.is_dir()}
-    assert "incomplete.AAAAAA_1.0.0" not in names
+    assert not names & {"incomplete.AAAAAA_1.0.0", "incomplete.DDDDDD_1.0.0"}
     assert names >= {"1.0.0", "incomplete.BBBBBB_1.0.0", "incomplete.CCCCCC_1.0.0"}
 
 
@@ -97,7 +102,7 @@ def test_a_truncated_dataset_is_not_reused_as_the_whole(folder, tmp_path):
     short = building.build(folder, tmp_path, max_examples_per_split=1)
     assert short.info.splits["train"].num_examples == 1
     with pytest.raises(
-        ValueError, match="at most 1 examples a split; asked for .* all"
+        ValueError, match="at most 1 examples a split.*asked for .* all "
     ):
         building.build(folder, tmp_path)
 
@@ -107,3 +112,57 @@ def test_loading_needs_no_source(folder, tmp_path):
     assert lunar_tfds.LunarRocks(data_dir=tmp_path).is_prepared()
     assert len(tfds.load("lunar_rocks", split="train", data_dir=tmp_path)) == 2
     building.build(tmp_path / "nothing", tmp_path)
+
+
+def test_a_set_clock_does_not_make_a_running_build_look_dead(tmp_path):
+    folder = tmp_path / "incomplete.AAAAAA_1.0.0"
+    folder.mkdir()
+    leftovers.mark(folder)
+    owner = json.loads((folder / "owner.json").read_text())
+    owner["started"] += 1.5
+    (folder / "owner.json").write_text(json.dumps(owner))
+    leftovers.remove(tmp_path)
+    assert folder.is_dir()
+    owner["started"] += 1000  # Another process had that number then.
+    (folder / "owner.json").write_text(json.dumps(owner))
+    leftovers.remove(tmp_path)
+    assert not folder.exists()
+
+
+def test_loading_a_built_dataset_removes_nothing(folder, tmp_path):
+    building.build(folder, tmp_path)
+    stale = tmp_path / "lunar_rocks" / "incomplete.AAAAAA_1.0.0"
+    stale.mkdir()
+    assert len(tfds.load("lunar_rocks", split="train", data_dir=tmp_path)) == 2
+    building.build(folder, tmp_path)
+    assert stale.is_dir()
+    mode = tfds.GenerateMode.REUSE_CACHE_IF_EXISTS
+    building.build(folder, tmp_path, download_mode=mode)
+    assert not stale.exists()
+
+
+def test_a_dataset_without_damaged_frames_is_not_the_whole_one(folder, tmp_path):
+    copy = building.copy(folder, tmp_path / "k")
+    file = copy / "images/render/render0002.png"
+    good = file.read_bytes()
+    file.write_bytes(good[:-30] + b"?" + good[-29:])
+    building.build(copy, tmp_path / "d", leave_out=True)
+    building.build(copy, tmp_path / "d", leave_out=True)
+    file.write_bytes(good)  # Of the same size: the fingerprint does not see it.
+    with pytest.raises(ValueError, match="1 damaged frames left out; .* no damaged"):
+        building.build(copy, tmp_path / "d")
+    mode = tfds.GenerateMode.REUSE_CACHE_IF_EXISTS
+    whole = building.build(copy, tmp_path / "d", download_mode=mode)
+    assert len(building.read(whole)) == 3
+
+
+def test_another_threshold_under_the_same_name_is_refused(folder, tmp_path):
+    def config(threshold):
+        return lunar_tfds.LunarRocksConfig(name="mine", ground_threshold=threshold)
+
+    building.build(folder, tmp_path, config=config(50))
+    building.build(folder, tmp_path, config=config(50))
+    with pytest.raises(ValueError, match="intensity 50, .* intensity 200, "):
+        building.build(folder, tmp_path, config=config(200))
+    with pytest.raises(ValueError, match="needs a name.*'threshold_60'"):
+        lunar_tfds.LunarRocksConfig(name="", ground_threshold=60)

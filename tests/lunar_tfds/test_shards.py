@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tensorflow_datasets.core import shuffle
 
-from lunar_tfds.lunar_rocks import layout, png, shards
+from lunar_tfds.lunar_rocks import layout, parallel, png, shards
 from tests import tiny_frames
 from tests.lunar_tfds import building
 
@@ -57,10 +57,36 @@ def test_a_frame_found_unusable_while_writing_leaves_a_shorter_shard(
     assert 0 in again.info.splits[layout.split_of("0001")].shard_lengths
 
 
-def test_a_split_without_any_usable_frame_stops_the_build(broken_pixels, tmp_path):
+def test_a_split_without_any_usable_frame_is_left_out(broken_pixels, tmp_path, caplog):
+    train = [i for i in ("0001", "0002", "0003") if layout.split_of(i) == "train"]
+    assert "0001" in train and len(train) == 2
+    for kind in layout.KINDS:
+        other = train[1]
+        (broken_pixels / f"images/{kind}/{kind}{other}.png").unlink()
+    built = building.build(broken_pixels, tmp_path / "d", leave_out=True)
+    assert "No frame of the split train can be used" in caplog.text
+    assert "train" not in built.info.splits and len(building.read(built)) == 1
+    assert not list(built.data_path.glob("*-train.*"))
+
+
+def test_a_source_without_any_usable_frame_says_why(broken_pixels, tmp_path):
     for kind in layout.KINDS:
         for number in (2, 3):
             (broken_pixels / f"images/{kind}/{kind}{number:04d}.png").unlink()
-    with pytest.raises(ValueError, match="No frame of the split train can be used"):
+    with pytest.raises(ValueError, match="ground0001.png: corrupt pixel data"):
         building.build(broken_pixels, tmp_path / "d", leave_out=True)
     assert not list((tmp_path / "d/lunar_rocks").iterdir())
+
+
+def test_one_thread_and_several_write_the_same_order(
+    tiny_folder, tmp_path, monkeypatch
+):
+    orders = []
+    for cores in (1, 3):
+        monkeypatch.setattr(parallel, "num_cores", lambda cores=cores: cores)
+        built = building.build(tiny_folder, tmp_path / str(cores), num_shards=2)
+        examples = tfds.as_numpy(built.as_dataset(split="train"))
+        orders.append([example["frame_id"].decode() for example in examples])
+    frames = [(layout.Frame(i, "train", "", "", ""),) for i in sorted(orders[0])]
+    expected = [job[0].frame_id for job in shards.shuffled("train", frames)]
+    assert orders == [expected, expected] and len(expected) == 18
