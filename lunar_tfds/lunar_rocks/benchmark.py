@@ -1,9 +1,11 @@
 """Times a build against one thread and against the least work a build can do.
 
 Run `python -m lunar_tfds.lunar_rocks.benchmark --source=FOLDER --num_frames=600`. The
-frames of the source are copied under new numbers until there are enough of them.
+frames of the source, and their boxes, are copied under new numbers until there are
+enough of them.
 """
 
+import csv
 import os
 import pathlib
 import resource
@@ -13,6 +15,8 @@ import tempfile
 import time
 
 from absl import app, flags
+
+from lunar_tfds.lunar_rocks import annotations
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("source", None, "Folder in the Kaggle layout.", required=True)
@@ -38,7 +42,20 @@ def multiply(source, folder, num_frames):
             os.link(source / f"images/{kind}/{kind}{old}.png", file)
             files.append(file)
         frames.append(files)
+    _multiply_boxes(source, folder, [int(frame_id) for frame_id in ids], num_frames)
     return frames
+
+
+def _multiply_boxes(source, folder, ids, num_frames):
+    with open(source / annotations.BOXES_FILE) as file:
+        header, *rows = csv.reader(file)
+    with open(folder / annotations.BOXES_FILE, "w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(header)
+        for number in range(num_frames):
+            old = ids[number % len(ids)]
+            boxes = [box for frame, *box in rows if int(frame) == old]
+            table.writerows([number + 1, *box] for box in boxes)
 
 
 def floor(frames, folder):
