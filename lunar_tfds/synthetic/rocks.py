@@ -42,19 +42,6 @@ def join(groups):
     return Rocks(**{n: np.concatenate([getattr(g, n) for g in groups]) for n in names})
 
 
-def no_rocks():
-    """Returns an empty Rocks."""
-    return Rocks(
-        np.zeros(0, np.int8),
-        np.zeros((0, 3)),
-        np.zeros(0),
-        np.zeros((0, PLANES, 3)),
-        np.zeros((0, PLANES)),
-        np.zeros(0),
-        np.zeros(0, np.int64),
-    )
-
-
 def draw_shapes(rng, roundedness):
     """Returns (normals, offsets) of SHAPES bodies that touch the unit sphere.
 

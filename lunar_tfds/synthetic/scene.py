@@ -215,7 +215,9 @@ def _draw_rocks(rng, index, camera, land, soil):
     counts = np.exp(rng.uniform(np.log([5.0, 2.0, 0.004]), np.log([100, 15.0, 0.05])))
     populations = [
         rocks.Population(rocks.PEBBLE, counts[0], 0.008, 0.03, 2.4, 40),
-        rocks.Population(rocks.SMALL, counts[1], 0.05, 0.5, power, 150),
+        rocks.Population(
+            rocks.SMALL, counts[1], rocks.LABELLED_RADIUS, 0.5, power, 150
+        ),
         rocks.Population(rocks.LARGE, counts[2], 0.6, 2.5, power, 400),
     ]
     if slot in BARE:

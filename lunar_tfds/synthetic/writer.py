@@ -19,10 +19,11 @@ from tqdm import tqdm
 from lunar_tfds.synthetic import labels, scene
 
 FOLDERS = ("render", "ground", "clean")
+BOXES_FILE = "bounding_boxes.csv"
 CSV_HEADER = ("Frame", "TopLeftCornerX", "TopLeftCornerY", "Length", "Height")
 # A scene's files carry its origin; raise the number when the same seed draws anew.
 ORIGIN_KEY = "lunar_tfds.synthetic"
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 PNG_LEVEL = 3  # On these grainy pictures smaller than the default and 4 times faster.
 PARTIAL = ".partial"  # Files under way, inside the output folder.
 
@@ -60,6 +61,9 @@ def write_scenes(output_dir, num_scenes, seed=0, processes=None, *, progress=Tru
         (root / "images" / folder).mkdir(parents=True, exist_ok=True)
     (root / PARTIAL).mkdir(exist_ok=True)
     wanted = range(1, num_scenes + 1)
+    # Of a run that is killed no boxes are better than those of some scenes alone: the
+    # builder warns of a missing file.
+    (root / BOXES_FILE).unlink(missing_ok=True)
     others = sorted(_present(root) - set(wanted))
     jobs = [(root, seed, k, True) for k in wanted]
     jobs += [(root, seed, k, False) for k in others]
@@ -177,4 +181,4 @@ def _write_boxes(root, rows):
     table = csv.writer(text, lineterminator="\n")
     table.writerow(CSV_HEADER)
     table.writerows(sorted(rows))
-    _write(root, root / "bounding_boxes.csv", text.getvalue().encode())
+    _write(root, root / BOXES_FILE, text.getvalue().encode())
