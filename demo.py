@@ -1,8 +1,8 @@
 """Runs the main job end to end on scenes that this project draws itself.
 
 Scenes -> `tfds build` -> training -> evaluation report -> overlays of scenes the model
-never saw. Every step is an ordinary command, printed as it is run; a step whose result
-is there already is not done again.
+never saw. Every step is an ordinary command, printed as it is run; scenes, dataset and
+training that are there already are not made again.
 """
 
 import json
@@ -83,7 +83,7 @@ def choose_encoder_weights(choice):
     return "imagenet"
 
 
-def print_results(output, weights):
+def print_results(output, workdir, weights):
     """Prints the scores and where the pictures and the report are."""
     scores = json.loads((output / "report" / "metrics.json").read_text())
     print(f"\n=== Results on {scores['num_examples']} unseen drawn scenes")
@@ -92,7 +92,7 @@ def print_results(output, weights):
         print(f"  IoU {name:11s} {'absent' if iou is None else f'{iou:.3f}'}")
     print(f"Report:      {output / 'report' / 'report.html'}")
     print(f"Overlays:    {output / 'predictions'}")
-    print(f"Checkpoints: {output / 'run' / 'checkpoints'}")
+    print(f"Checkpoints: {workdir / 'checkpoints'}")
 
 
 def main(argv):
@@ -112,16 +112,18 @@ def main(argv):
         f"--data_dir={data}",
     )
     weights = choose_encoder_weights(FLAGS.encoder_weights)
+    # One run for each kind of weights: its settings differ.
+    workdir = output / f"run_{pathlib.Path(weights).name.partition('.')[0]}"
     run(
         "Train the VGG16-UNet",
         *(python, "train.py", "--strategy=mirrored"),
-        *(f"--data_dir={data}", f"--workdir={output / 'run'}"),
+        *(f"--data_dir={data}", f"--workdir={workdir}"),
         *training_settings(weights),
         *(f"--encoder_weights={weights}", "--cache=memory"),
     )
     run(
         "Evaluate the best checkpoint on the test split",
-        *(python, "evaluate.py", f"--checkpoint={output / 'run'}"),
+        *(python, "evaluate.py", f"--checkpoint={workdir}"),
         *(f"--data_dir={data}", "--split=test", f"--output_dir={output / 'report'}"),
     )
     unseen = output / "unseen"
@@ -132,11 +134,11 @@ def main(argv):
     )
     run(
         "Predict them",
-        *(python, "predict.py", f"--checkpoint={output / 'run'}"),
+        *(python, "predict.py", f"--checkpoint={workdir}"),
         *(f"--images={unseen / 'images' / 'render'}",),
         f"--output_dir={output / 'predictions'}",
     )
-    print_results(output, weights)
+    print_results(output, workdir, weights)
 
 
 if __name__ == "__main__":

@@ -112,7 +112,10 @@ def main(argv):
             f"No split {FLAGS.split!r}: this dataset has {sorted(builder.info.splits)}."
         )
     dataset = builder.as_dataset(split=FLAGS.split).take(FLAGS.num_examples)
-    sheet = draw_sheet(list(tfds.as_numpy(dataset)), mask=FLAGS.mask)
+    examples = list(tfds.as_numpy(dataset))
+    if not examples:
+        raise SystemExit(f"No example in {FLAGS.split!r}. Choose a larger part.")
+    sheet = draw_sheet(examples, mask=FLAGS.mask)
     sheet.save(FLAGS.output)
     print(f"{FLAGS.output}: {sheet.width}x{sheet.height} px")
 
