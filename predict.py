@@ -31,7 +31,10 @@ flags.DEFINE_string(
     "images", None, "An image, folder, zip or quoted glob.", flag_values=FLAGS
 )
 flags.DEFINE_string(
-    "output_dir", "predictions", "Folder of the results.", flag_values=FLAGS
+    "output_dir",
+    "predictions",
+    "Folder of the results; those of an earlier run there are not images.",
+    flag_values=FLAGS,
 )
 flags.DEFINE_bool(
     "tile",
@@ -75,6 +78,11 @@ flags.DEFINE_bool(
     "traceback", False, "Show where in the code an error arose.", flag_values=FLAGS
 )
 
+SUMMARY = "summary.csv"
+# How the names of all files end that a run writes: for image NAME, NAME_mask.png ...
+MASK, OVERLAY, UNCERTAINTY = "_mask.png", "_overlay.png", "_uncertainty.png"
+PROBABILITIES = "_probabilities.npz"
+RESULTS = (SUMMARY, MASK, OVERLAY, UNCERTAINTY, PROBABILITIES)
 COLUMNS = (
     *("image", "width", "height"),
     *palette.CLASS_NAMES,
@@ -97,17 +105,25 @@ def summarize(mask):
     }
 
 
+def is_result(path, output):
+    """Returns whether a file lies in `output` and is named as what a run writes there.
+
+    The folder itself does not tell: people's images may lie in it, or below it.
+    """
+    return path.name.endswith(RESULTS) and path.parent.resolve() == output.resolve()
+
+
 def write_results(output, name, image, prediction):
     """Writes all files of one image."""
     mask = prediction.mask
     overlay = pictures.with_legend(pictures.overlay(image, mask), mask)
     files = {
-        f"{name}_mask.png": pictures.to_png(palette.colorize(mask)),
-        f"{name}_overlay.png": pictures.to_png(overlay),
+        f"{name}{MASK}": pictures.to_png(palette.colorize(mask)),
+        f"{name}{OVERLAY}": pictures.to_png(overlay),
     }
     if FLAGS.save_uncertainty:
         grey = np.rint(prediction.uncertainty * 255).astype(np.uint8)
-        files[f"{name}_uncertainty.png"] = pictures.to_png(grey)
+        files[f"{name}{UNCERTAINTY}"] = pictures.to_png(grey)
     if FLAGS.save_probabilities:
         stream = io.BytesIO()
         np.savez_compressed(
@@ -115,7 +131,7 @@ def write_results(output, name, image, prediction):
             probabilities=prediction.probabilities.astype(np.float16),
             class_names=palette.CLASS_NAMES,
         )
-        files[f"{name}_probabilities.npz"] = stream.getvalue()
+        files[f"{name}{PROBABILITIES}"] = stream.getvalue()
     for file, data in files.items():
         write_bytes(output / file, data)
 
@@ -159,7 +175,9 @@ def main(argv):
             "--images is missing: pass an image, a folder, a zip or a glob"
         )
     output = make_output_folder(FLAGS.output_dir)
-    files = images.find_images(FLAGS.images, exclude=output)
+    files = images.find_images(
+        FLAGS.images, exclude=lambda path: is_result(path, output)
+    )
     predictor = Predictor(
         FLAGS.checkpoint, tta=FLAGS.tta, tile=FLAGS.tile, batch_size=FLAGS.batch_size
     )
@@ -169,7 +187,7 @@ def main(argv):
         batch = files[first : first + predictor.batch_size]
         rows += predict_batch(predictor, batch, output)
         progress.update(len(rows))
-    write_summary(output / "summary.csv", rows)
+    write_summary(output / SUMMARY, rows)
     skipped = sum("error" in row for row in rows)
     logging.info(
         "%d of %d images segmented: %s", len(rows) - skipped, len(rows), output

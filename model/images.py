@@ -68,7 +68,8 @@ def find_images(pattern, *, exclude=None):
 
     Args:
         pattern: str or path.
-        exclude: folder whose files are left out, such as the one results go to.
+        exclude: function of a path; a file of a folder or glob for which it is true is
+            left out, such as a result of an earlier run. A file named by itself stays.
 
     Returns:
         A non-empty list of `ImageFile`.
@@ -89,9 +90,8 @@ def find_images(pattern, *, exclude=None):
             (m, pathlib.Path(m), None) for m in matches if pathlib.Path(m).is_file()
         ]
         found = _without_labels(found)
-    if exclude is not None:
-        folder = pathlib.Path(exclude).resolve()
-        found = [item for item in found if folder not in item[1].resolve().parents]
+    if exclude is not None and not path.is_file():
+        found = [item for item in found if not exclude(item[1])]
     if not found:
         raise ValueError(
             f"no images matched {pattern}. Pass an image, a folder or zip that holds "

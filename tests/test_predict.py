@@ -161,11 +161,36 @@ def test_tiles_of_a_large_photo(checkpoint, frame, tmp_path):
     assert shares[1] > shares[0]
 
 
-def test_results_in_the_folder_of_the_images_are_not_images(checkpoint, photos):
-    flags = (f"--checkpoint={checkpoint}", f"--images={photos}")
+@pytest.mark.parametrize(
+    ("pattern", "output"),
+    [
+        ("photos", "photos/out"),
+        ("photos", "."),
+        ("photos", "photos"),
+        ("photos/*", "photos"),
+        ("photos/*.png", "."),
+        ("photos/a.png", "."),
+        ("photos/a.png", "photos"),
+    ],
+)
+def test_images_in_and_below_the_output_folder_and_a_second_run(
+    checkpoint, photos, tmp_path, monkeypatch, pattern, output
+):
+    monkeypatch.chdir(tmp_path)
+    expected = {path.name for path in photos.glob(pathlib.Path(pattern).name)}
+    expected = expected or {path.name for path in photos.iterdir()}
+    flags = (f"--checkpoint={checkpoint}", f"--images={pattern}", "--save_uncertainty")
+    flags += ("--save_probabilities", f"--output_dir={output}")
     for _ in range(2):
-        assert run(*flags, f"--output_dir={photos / 'out'}") == 0
-    assert len(rows(photos / "out")) == 4
+        assert run(*flags) == 0
+        assert set(rows(tmp_path / output)) == expected
+
+
+def test_a_photo_elsewhere_may_be_called_like_a_result(checkpoint, photos, tmp_path):
+    (photos / "a.png").rename(photos / "a_mask.png")
+    flags = (f"--checkpoint={checkpoint}", f"--images={photos}")
+    assert run(*flags, f"--output_dir={tmp_path}") == 0
+    assert "a_mask.png" in rows(tmp_path)
 
 
 def test_bad_input_is_one_line_and_writes_nothing(checkpoint, photos, tmp_path, caplog):

@@ -102,14 +102,26 @@ def test_decompression_bombs_are_refused_before_unpacking(size):
         images.decode_image(png_that_claims(*size))
 
 
-def test_a_folder_is_searched_without_labels_hidden_files_and_results(tmp_path):
-    for name in ("b.png", "a/b.png", "PCAM5.png", "g_PCAM5.png", ".x.png", "out/r.png"):
+def test_a_folder_is_searched_without_labels_and_hidden_files(tmp_path):
+    for name in ("b.png", "a/b.png", "PCAM5.png", "g_PCAM5.png", ".x.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         save(tmp_path / name, GREY)
     (tmp_path / "notes.txt").write_text("x")
-    found = images.find_images(tmp_path, exclude=tmp_path / "out")
+    found = images.find_images(tmp_path)
     assert sorted(file.name for file in found) == ["PCAM5", "a_b_png", "b_png"]
     assert all(file.read().shape == (3, 4, 3) for file in found)
+
+
+def test_excluded_files_are_left_out_unless_named_by_themselves(tmp_path):
+    save(tmp_path / "a.png", GREY)
+    mask = save(tmp_path / "a_mask.png", GREY)
+
+    def found(pattern):
+        files = images.find_images(pattern, exclude=lambda path: path == mask)
+        return [file.name for file in files]
+
+    assert found(tmp_path) == found(tmp_path / "*.png") == ["a"]
+    assert found(mask) == ["a_mask"]
 
 
 def test_a_zip_is_read_in_place(tmp_path):
