@@ -1,6 +1,8 @@
 """python -m lunar_tfds.synthetic --output_dir=DIR --num_scenes=N: draws scenes."""
 
+import resource
 import sys
+import time
 
 from absl import app, flags
 
@@ -20,6 +22,7 @@ def main(argv):
     """Runs the command line."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+    start = time.monotonic()
     try:
         new = writer.write_scenes(
             _OUTPUT_DIR.value, _NUM_SCENES.value, _SEED.value, _PROCESSES.value
@@ -29,8 +32,20 @@ def main(argv):
     print(
         f"{new} scenes drawn, {_NUM_SCENES.value - new} already there: "
         f"{_OUTPUT_DIR.value}\n"
+        f"{new / (time.monotonic() - start):.2f} scenes/s, largest process "
+        f"{peak_memory():.0f} MB\n"
         f"Next: tfds build lunar_rocks --manual_dir={_OUTPUT_DIR.value}"
     )
+
+
+def peak_memory():
+    """Returns the largest memory that this process or one it started has held, MB."""
+    peak = max(
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    # Kilobytes on Linux, bytes on macOS.
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 if __name__ == "__main__":

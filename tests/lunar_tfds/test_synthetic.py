@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -149,6 +150,30 @@ def test_boxes_of_all_frames_are_listed(tmp_path, quick):
     assert ["12", "40.5", "40.5", "40", "30"] in rows
 
 
+def test_a_run_that_fails_in_the_middle_leaves_no_boxes(tmp_path, quick, monkeypatch):
+    writer.write_scenes(tmp_path, 2, 5, 1, progress=False)
+    before = read_all(tmp_path)
+    render_scene = scene.render_scene
+
+    def fail_at_four(seed, index):
+        assert not (tmp_path / "bounding_boxes.csv").exists()
+        if index == 4:
+            raise MemoryError
+        return render_scene(seed, index)
+
+    monkeypatch.setattr(scene, "render_scene", fail_at_four)
+    with pytest.raises(MemoryError):
+        writer.write_scenes(tmp_path, 4, 5, 1, progress=False)
+    assert (tmp_path / "images/clean/clean0003.png").exists()
+    assert not (tmp_path / "bounding_boxes.csv").exists()
+    monkeypatch.setattr(scene, "render_scene", render_scene)
+    assert writer.write_scenes(tmp_path, 4, 5, 1, progress=False) == 1
+    after = read_all(tmp_path)
+    boxes = after.pop("bounding_boxes.csv")
+    assert boxes.startswith(before.pop("bounding_boxes.csv"))
+    assert before.items() <= after.items() and b"\n4," in boxes
+
+
 def test_errors_name_the_remedy(tmp_path, quick):
     writer.write_scenes(tmp_path, 1, 5, 1, progress=False)
     with pytest.raises(ValueError, match="scene 1 of seed 5.*Choose another"):
@@ -193,11 +218,13 @@ def test_a_killed_run_leaves_only_whole_files(tmp_path):
             image.load()
             assert image.size == (720, 480)
     # The next run takes up what is there.
-    run = run_command(f"--output_dir={out}", "--num_scenes=1", "--processes=1")
+    run = run_command(f"--output_dir={out}", "--num_scenes=2", "--processes=1")
     text, errors = run.communicate(timeout=240)
     assert run.returncode == 0, errors
-    assert "0 scenes drawn, 1 already there" in text and "tfds build" in text
+    assert "1 scenes drawn, 1 already there" in text and "tfds build" in text
     assert "100%" in errors  # The progress bar.
+    rate, memory = re.search(r"(\S+) scenes/s, largest process (\d+) MB", text).groups()
+    assert 0.01 < float(rate) < 100 and 50 < int(memory) < 2000
     assert sorted(p.name for p in out.iterdir()) == ["bounding_boxes.csv", "images"]
 
 
