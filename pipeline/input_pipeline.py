@@ -136,9 +136,7 @@ def training_dataset(
     """
     _check_start(start_epoch, start_step, data_service, cache)
     size = output_size(image_size)
-    examples = records.find(
-        builder, split, exclude_defects=exclude_defects, protocol=protocol
-    )
+    examples = _find(builder, split, exclude_defects, protocol)
     if examples.varied_sizes:
         raise ValueError(
             f"Training reads frames of one size: split {split!r} holds photos. Leave "
@@ -228,9 +226,7 @@ def evaluation_dataset(
         ValueError: see `training_dataset`.
     """
     size = output_size(image_size)
-    examples = records.find(
-        builder, split, exclude_defects=exclude_defects, protocol=protocol
-    )
+    examples = _find(builder, split, exclude_defects, protocol)
     replicas, batch_size = replica_share(global_batch_size, input_context)
     stored = None
     if examples.varied_sizes:
@@ -281,9 +277,7 @@ def example_dataset(
         [height, width], `frame_id` string, `objects` and `defects` as stored. A
         protocol's crop is applied to image and mask and not to the boxes of `objects`.
     """
-    examples = records.find(
-        builder, split, exclude_defects=exclude_defects, protocol=protocol
-    )
+    examples = _find(builder, split, exclude_defects, protocol)
     pixels.check_mask(mask)
 
     def load(number):
@@ -341,6 +335,15 @@ def _check_start(start_epoch, start_step, data_service, cache):
             f"A tf.data service cannot read this process's cache: got {cache!r}. "
             "Use cache='none' with data_service."
         )
+
+
+def _find(builder, split, exclude_defects, protocol):
+    examples = records.find(
+        builder, split, exclude_defects=exclude_defects, protocol=protocol
+    )
+    if not len(examples):
+        raise ValueError(f"Split {split!r} holds no example. Choose another split.")
+    return examples
 
 
 def _is_grey(cache_channels):

@@ -32,6 +32,7 @@ class Examples:
         offsets: int64 [n], each record's first byte in its file.
         crop: (top, left, height, width) that a protocol cuts out, or None.
         varied_sizes: whether the images may differ in size.
+        versions: (bytes, time of the last change) of each file.
     """
 
     features: object
@@ -40,6 +41,7 @@ class Examples:
     offsets: np.ndarray
     crop: tuple | None
     varied_sizes: bool
+    versions: tuple
 
     def __len__(self):
         return len(self.offsets)
@@ -49,7 +51,7 @@ class Examples:
         file = tf.constant(self.files)[number]
         offset = tf.constant(self.offsets)[number]
         records = tf.raw_ops.TFRecordDatasetV2(
-            filenames=tf.constant(self.filenames)[file][None],
+            filenames=tf.constant(self.filenames, tf.string)[file][None],
             compression_type="",
             buffer_size=0,  # One read of the whole record; nothing read ahead.
             byte_offsets=offset[None],
@@ -63,6 +65,8 @@ class Examples:
 def find(builder, split, *, exclude_defects=(), protocol=None):
     """Returns the `Examples` of a split, filtered without decoding any image.
 
+    There are none if the split itself is empty, as 'train[:0]' is.
+
     Args:
         builder: a built `tfds.core.DatasetBuilder` of `lunar_rocks`.
         split: a TFDS split such as 'train' or 'train+validation'; with a protocol,
@@ -71,29 +75,28 @@ def find(builder, split, *, exclude_defects=(), protocol=None):
         protocol: None, or a name in `protocols.PROTOCOLS`.
 
     Raises:
-        ValueError: nothing is left, a defect list was not in the source, or the
-            dataset lacks frames that the protocol needs.
+        ValueError: the defect lists leave nothing, one of them was not in the source,
+            or the dataset lacks frames that the protocol needs.
     """
-    chosen = None
     _check_defects(builder, exclude_defects)
     if protocol is not None:
         wanted = protocols.frame_ids(protocol, split)
         name, split = split, "train+validation+test"
     examples = _all_examples(builder, resolve_split(builder, split))
-    if protocol is not None or exclude_defects:
-        frame_ids, defective = _labels(examples, tuple(exclude_defects))
-        chosen = ~defective
+    if protocol is None and not (exclude_defects and len(examples)):
+        return examples
+    frame_ids, defective = _labels(examples, tuple(exclude_defects))
+    chosen = ~defective
     if protocol is not None:
         protocols.check_complete(protocol, frame_ids)
         chosen &= np.isin(frame_ids, list(wanted))
         split = f"{protocol}/{name}"
-    if chosen is not None:
-        examples = dataclasses.replace(
-            examples,
-            files=examples.files[chosen],
-            offsets=examples.offsets[chosen],
-            crop=protocols.PROTOCOLS[protocol].crop if protocol else None,
-        )
+    examples = dataclasses.replace(
+        examples,
+        files=examples.files[chosen],
+        offsets=examples.offsets[chosen],
+        crop=protocols.PROTOCOLS[protocol].crop if protocol else None,
+    )
     if not len(examples):
         raise ValueError(
             f"Split {split!r} holds no example once frames of {list(exclude_defects)} "
@@ -147,40 +150,64 @@ def _all_examples(builder, split):
             f"{builder.info.file_format.value}. Build it without --file_format."
         )
     instructions = builder.info.splits[split].file_instructions
+    filenames = tuple(i.filename for i in instructions)
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        offsets = list(pool.map(_record_offsets, [i.filename for i in instructions]))
+        versions = tuple(pool.map(_version, filenames))
+        offsets = list(pool.map(_record_offsets, filenames, versions))
     offsets = [
         of_file[i.skip : i.skip + i.take]
         for of_file, i in zip(offsets, instructions, strict=True)
     ]
+    counts = [len(of_file) for of_file in offsets]
     return Examples(
         features=builder.info.features,
-        filenames=tuple(i.filename for i in instructions),
-        files=np.repeat(np.arange(len(offsets)), [len(o) for o in offsets]),
-        offsets=np.concatenate(offsets),
+        filenames=filenames,
+        files=np.repeat(np.arange(len(offsets)), np.array(counts, np.int64)),
+        offsets=np.concatenate([np.zeros(0, np.int64), *offsets]),
         crop=None,
         varied_sizes="real" in split,
+        versions=versions,
     )
 
 
+def _version(filename):
+    """Returns (bytes, time of the last change) of a file, new if it is built anew."""
+    stat = tf.io.gfile.stat(filename)
+    return stat.length, stat.mtime_nsec
+
+
 @functools.lru_cache(maxsize=4096)
-def _record_offsets(filename):
+def _record_offsets(filename, version):
     """Returns the first byte of each record: int64 [records in the file]."""
     offsets, position = [], 0
+    size, _ = version
     with tf.io.gfile.GFile(filename, "rb") as file:
-        size = file.size()
-        while position < size:
+        while position + _HEADER.size <= size:
             file.seek(position)
             length, _ = _HEADER.unpack(file.read(_HEADER.size))
             offsets.append(position)
             position += _HEADER.size + length + _FOOTER_BYTES
     if position != size:
-        raise ValueError(f"{filename} ends inside a record. Build the dataset again.")
+        raise ValueError(
+            f"{filename} ends inside a record. Build the dataset anew: "
+            "tfds build lunar_rocks --overwrite"
+        )
     return np.array(offsets, np.int64)
+
+
+_known_labels = {}  # They cost a reading of every record, and each `find` wants them.
 
 
 def _labels(examples, defects):
     """Returns (frame numbers int64 [n], bool [n] whether any defect is set)."""
+    places = examples.files.tobytes(), examples.offsets.tobytes()
+    key = examples.filenames, examples.versions, places, defects
+    if key not in _known_labels:
+        _known_labels[key] = _read_labels(examples, defects)
+    return _known_labels[key]
+
+
+def _read_labels(examples, defects):
     spec = {"frame_id": tf.io.FixedLenFeature([], tf.string)}
     spec |= {f"defects/{d}": tf.io.FixedLenFeature([], tf.int64) for d in defects}
 

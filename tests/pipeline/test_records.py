@@ -1,0 +1,80 @@
+"""Finding examples: empty splits, cut files, and what is read again or not."""
+
+import pathlib
+import shutil
+
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from pipeline import input_pipeline, protocols, records
+
+
+@pytest.fixture(scope="module")
+def builder(tiny_data_dir):
+    return tfds.builder("lunar_rocks", data_dir=tiny_data_dir)
+
+
+@pytest.fixture
+def own(tiny_data_dir, tmp_path):
+    """Returns (builder, path of the train shard) of a dataset that may be changed."""
+    shutil.copytree(tiny_data_dir, tmp_path / "tfds")
+    built = tfds.builder("lunar_rocks", data_dir=tmp_path / "tfds")
+    (shard,) = pathlib.Path(built.data_dir).glob("*-train.tfrecord*")
+    return built, shard
+
+
+@pytest.mark.parametrize("split", ["validation[:0]", "train[50%:50%]"])
+def test_an_empty_split_has_no_example_and_makes_no_dataset(builder, split):
+    assert input_pipeline.num_examples(builder, split) == 0
+    for make in (input_pipeline.training_dataset, input_pipeline.evaluation_dataset):
+        with pytest.raises(ValueError, match="holds no example. Choose another"):
+            make(builder, split)
+
+
+@pytest.mark.parametrize("into_record", [5, 100, -2])  # Header, bytes, checksum.
+def test_a_file_cut_anywhere_in_a_record_is_named_with_the_remedy(own, into_record):
+    built, shard = own
+    starts = records.find(built, "train").offsets
+    with open(shard, "r+b") as file:
+        file.truncate(int(starts[3]) + into_record)
+    with pytest.raises(ValueError, match=f"{shard.name} ends inside.*--overwrite"):
+        records.find(built, "train")
+
+
+def test_the_frames_of_a_protocol_are_read_once(own, monkeypatch):
+    built, _ = own
+    monkeypatch.setattr(protocols, "NUM_RENDERS", 24)
+    reads = []
+    real = records.Examples.read
+    monkeypatch.setattr(
+        records.Examples, "read", lambda self, n: reads.append(n) or real(self, n)
+    )
+    first = records.find(built, "train", protocol="lunarsite")
+    assert reads
+    reads.clear()
+    second = records.find(built, "validation", protocol="lunarsite")
+    assert not reads
+    assert (len(first), len(second)) == (18, 2)
+
+
+def test_a_dataset_built_anew_is_read_anew(own, monkeypatch):
+    built, shard = own
+    monkeypatch.setattr(protocols, "NUM_RENDERS", 24)
+
+    def frames():
+        found = input_pipeline.example_dataset(built, "train", protocol="lunarsite")
+        return [int(example["frame_id"].numpy()) for example in found]
+
+    before = frames()
+    backwards = [record.numpy() for record in tf.data.TFRecordDataset(shard)][::-1]
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        for record in backwards:
+            writer.write(record)
+    after = frames()
+    assert (
+        sorted(before)
+        == sorted(after)
+        == sorted(protocols.frame_ids("lunarsite", "train"))
+    )
+    assert before != after
