@@ -39,11 +39,14 @@ def test_command_draws_frames_boxes_and_photos(tiny_data_dir, tmp_path):
     result = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr[-2000:]
     assert Image.open(output).width == 2 * 480 + 3 * 8
-    bad = subprocess.run(
-        [*command[:3], "--split=nothing", f"--data_dir={tiny_data_dir}"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert bad.returncode == 1
-    assert "No split 'nothing': this dataset has" in bad.stderr
+    for split, message in (
+        ("nothing", "No split 'nothing': this dataset has"),
+        ("real[:0]", "No example in 'real[:0]'. Choose a larger part."),
+    ):
+        bad = subprocess.run(
+            [*command[:3], f"--split={split}", f"--data_dir={tiny_data_dir}"],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert bad.returncode == 1 and message in bad.stderr

@@ -39,13 +39,12 @@ building.build({str(folder)!r}, {str(tmp_path)!r})
     process = subprocess.Popen([sys.executable, "-c", code])
     versions = tmp_path / "lunar_rocks"
     deadline = time.monotonic() + 120
-    while not list(versions.glob("incomplete.*/owner.json")):
+    while not list(versions.glob("incomplete.*/*.tfrecord-*")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     # A build that is still running is left alone.
     leftovers.remove(versions)
     assert len(list(versions.glob("incomplete.*"))) == 1
-    time.sleep(0.3)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert len(list(versions.glob("incomplete.*"))) == 1

@@ -1,5 +1,6 @@
 """The Beam pipeline gives what the plain build gives; without options it sleeps."""
 
+import pathlib
 import subprocess
 import sys
 
@@ -25,6 +26,25 @@ def test_two_workers_give_the_plain_build(tiny_folder, tiny_data_dir, tmp_path):
     assert dict(beam.info.metadata.items()) == dict(plain.info.metadata.items())
     names = {path.name for path in beam.data_path.iterdir()}
     assert not [name for name in names if name.startswith(("notes", "owner"))]
+
+
+def test_the_command_with_worker_processes_reads_a_zip(
+    tiny_folder, tiny_data_dir, tmp_path
+):
+    building.zip_folder(tiny_folder, tmp_path / "archive.zip")
+    command = [pathlib.Path(sys.executable).with_name("tfds"), "build", "lunar_rocks"]
+    command += ["--imports=lunar_tfds", f"--manual_dir={tmp_path}"]
+    command += [
+        f"--data_dir={tmp_path / 'data'}",
+        "--beam_pipeline_options=runner=DirectRunner,direct_num_workers=2,"
+        "direct_running_mode=multi_processing",
+    ]
+    subprocess.run(command, check=True, timeout=300, cwd=tmp_path)
+    beam = tfds.builder("lunar_rocks", data_dir=tmp_path / "data")
+    plain = tfds.builder("lunar_rocks", data_dir=tiny_data_dir)
+    building.assert_equal(building.read(plain), building.read(beam))
+    counts = [b.info.metadata["class_pixel_counts"] for b in (beam, plain)]
+    assert counts[0] == counts[1]
 
 
 def test_damaged_frames_stop_it_or_are_left_out(tmp_path):
