@@ -33,7 +33,7 @@ def pool_factors(source_size, size):
     return tuple(
         max(1, length // target)
         if isinstance(length, int)
-        else tf.maximum(1, length // target)
+        else tf.maximum(length // target, 1)
         for length, target in zip(source_size, size, strict=True)
     )
 
@@ -62,15 +62,15 @@ def pool(image, factors):
     if not image.dtype.is_integer:
         return tf.reduce_mean(blocks, axis=(1, 3))
     total = tf.reduce_sum(tf.cast(blocks, tf.int32), axis=(1, 3))
-    count = factors[0] * factors[1]
+    count = tf.cast(factors[0] * factors[1], tf.int32)
     return tf.cast((total + count // 2) // count, image.dtype)
 
 
 def shape_of(tensor):
-    """Returns the shape of a tensor, as ints where they are known."""
+    """Returns the shape of a tensor: ints where all are known, else int64 scalars."""
     if tensor.shape.is_fully_defined():
         return tuple(tensor.shape)
-    return tuple(tf.unstack(tf.shape(tensor)))
+    return tuple(tf.unstack(tf.shape(tensor, tf.int64)))
 
 
 def resize_image(image, size):
@@ -106,7 +106,7 @@ def resize_image(image, size):
     factors = pool_factors(source_size, size)
     pixels = pool(image, factors)
     column, _, _, row = warp.source_coordinates(
-        augmentation.draw(None, 0, 0, 1), source_size, size
+        augmentation.draw(None, 0, 0, 1), source_size, size, tf.int64
     )
     rows, columns, _ = shape_of(pixels)
     top, weight_y = warp.neighbours(row[0], rows, factors[0])

@@ -14,10 +14,13 @@ gathering once and unpacking would be three kernels and three times slower.
 import numpy as np
 import tensorflow as tf
 
-# Of a source pixel: 1.5e-5 px. Coordinates reach 32,767 px, twice a source's length.
+# Of a source pixel: 1.5e-5 px.
 FRACTION_BITS = 16
 ONE = 1 << FRACTION_BITS
 HALF = ONE // 2
+# Pixels of the longest side that can be warped: twice as much fits into an int32
+# coordinate. A frame of 720x480 leaves room for every strength of an augmentation.
+LONGEST_SIDE = (1 << 31 - FRACTION_BITS) // 2 - 1
 
 # The noise table holds int8 entries in units of 4/127 standard deviations.
 NOISE_UNIT = 4 / 127
@@ -59,7 +62,7 @@ def noise_table(count, seed=0):
     return tf.constant(np.clip(np.rint(normal / NOISE_UNIT), -127, 127), tf.int8)
 
 
-def source_coordinates(changes, source_size, size):
+def source_coordinates(changes, source_size, size, dtype=tf.int32):
     """Returns where each output pixel's centre falls in the source.
 
     Pixel (i, j) covers [i, i + 1) x [j, j + 1) and its centre is at the half, in the
@@ -71,12 +74,22 @@ def source_coordinates(changes, source_size, size):
         changes: dict of float32 [batch], see `augmentation.draw`.
         source_size: (height, width) of the source, px.
         size: (height, width) of the output, px.
+        dtype: of the coordinates: tf.int32, which `warp` takes, or tf.int64, which
+            holds any length.
 
     Returns:
-        (x_of_column, x_of_row, y_of_column, y_of_row): int32 [batch, width or height]
-        in 1/65536 px. Output (i, j) shows the source at
+        (x_of_column, x_of_row, y_of_column, y_of_row): [batch, width or height] in
+        1/65536 px. Output (i, j) shows the source at
         x = x_of_column[:, j] + x_of_row[:, i], y likewise.
+
+    Raises:
+        ValueError: a side is too long for int32.
     """
+    if dtype == tf.int32 and max(source_size) > LONGEST_SIDE:
+        raise ValueError(
+            f"A frame that is augmented has sides of at most {LONGEST_SIDE} px: got "
+            f"{source_size[0]}x{source_size[1]}. Cut it into tiles first."
+        )
     value = {k: tf.cast(v, tf.float64)[:, None] for k, v in changes.items()}
     height, width = (tf.cast(length, tf.float64) for length in source_size)
 
@@ -90,7 +103,7 @@ def source_coordinates(changes, source_size, size):
     sin = tf.sin(value["angle"]) / value["scale"]
 
     def fixed(coordinate):
-        return tf.cast(tf.round(coordinate * ONE), tf.int32)
+        return tf.cast(tf.round(coordinate * ONE), dtype)
 
     return (
         fixed(cos * right + width / 2),
@@ -104,16 +117,18 @@ def neighbours(coordinate, length, factor):
     """Returns the two pixels that a coordinate lies between, along one axis.
 
     Args:
-        coordinate: int32, in 1/65536 px of the source before pooling.
+        coordinate: int32 or int64, in 1/65536 px of the source before pooling.
         length: pixels along the axis, at least 1.
         factor: source pixels averaged into one of these.
 
     Returns:
-        (index of the lower one, int32; weight of the higher one, float32 in [0, 1]).
-        The higher one is 1 further, or the same if there is but one.
+        (index of the lower one, of the coordinate's type; weight of the higher one,
+        float32 in [0, 1]). The higher one is 1 further, or the same if there is but
+        one.
     """
     if not (isinstance(factor, int) and factor == 1):
         coordinate //= factor
+    length = tf.cast(length, coordinate.dtype)
     centre = tf.clip_by_value(coordinate - HALF, 0, (length - 1) * ONE)
     low = tf.minimum(whole_part(centre), tf.maximum(length - 2, 0))
     rest = centre - tf.bitwise.left_shift(low, FRACTION_BITS)

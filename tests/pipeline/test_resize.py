@@ -49,6 +49,21 @@ def test_uint8_float_eager_and_graph_agree_at_sizes_that_divide_badly():
     np.testing.assert_allclose(graph(image), eager, atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(32, 40_000), (70_000, 16)])
+def test_a_very_long_side_is_resized_like_any_other(shape):
+    image = np.zeros((*shape, 3), np.uint8)
+    bright = tuple(slice(n // 2 if n > 32 else 0, None) for n in shape)
+    image[bright] = 200  # The right or the lower half.
+    expected = np.zeros((64, 64, 3))
+    expected[tuple(slice(32 if n > 32 else 0, None) for n in shape)] = 200
+    signature = [tf.TensorSpec([None, None, 3], tf.uint8)]
+    graph = tf.function(lambda x: resize_image(x, 64), input_signature=signature)
+    for resized in (resize_image(image, 64), graph(image)):
+        # The output pixel at the border may see both sides.
+        np.testing.assert_allclose(resized[:31, :31] * 255, expected[:31, :31])
+        np.testing.assert_allclose(resized[33:, 33:] * 255, expected[33:, 33:])
+
+
 def test_errors_name_what_came():
     with pytest.raises(ValueError, match=r"positive int or \(height, width\): got 0"):
         resize_image(picture(4, 4), 0)

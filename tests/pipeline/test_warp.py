@@ -147,6 +147,18 @@ def test_beyond_the_edge_lies_the_mirror_image():
     np.testing.assert_allclose(warped[:, 9:], image[:, :-9] / 255.0, atol=1e-7)
 
 
+def test_the_longest_side_is_warped_and_a_longer_one_refused():
+    source = (2, warp.LONGEST_SIDE - 1)
+    image, ids = pair(source=source)
+    _, mask = run(image, ids, size=source, shift_x=-0.5)
+    half = source[1] // 2
+    np.testing.assert_array_equal(mask[:, :half], ids[:, half:])
+    np.testing.assert_array_equal(mask[:, half:], np.flip(ids[:, half:], axis=1))
+    image, ids = pair(source=(2, warp.LONGEST_SIDE + 1))
+    with pytest.raises(ValueError, match="at most 16383 px: got 2x16384. Cut it"):
+        run(image, ids)
+
+
 def test_gain_bias_and_gamma():
     image, ids = pair()
     warped, _ = run(image, ids, size=SOURCE, gain=1.5, bias=0.1, gamma=2.0)
