@@ -111,11 +111,10 @@ def main(argv):
         raise SystemExit(
             f"No split {FLAGS.split!r}: this dataset has {sorted(builder.info.splits)}."
         )
-    dataset = builder.as_dataset(split=FLAGS.split).take(FLAGS.num_examples)
-    examples = list(tfds.as_numpy(dataset))
-    if not examples:
+    if not builder.info.splits[FLAGS.split].num_examples:
         raise SystemExit(f"No example in {FLAGS.split!r}. Choose a larger part.")
-    sheet = draw_sheet(examples, mask=FLAGS.mask)
+    dataset = builder.as_dataset(split=FLAGS.split).take(FLAGS.num_examples)
+    sheet = draw_sheet(list(tfds.as_numpy(dataset)), mask=FLAGS.mask)
     sheet.save(FLAGS.output)
     print(f"{FLAGS.output}: {sheet.width}x{sheet.height} px")
 
