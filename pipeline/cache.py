@@ -39,29 +39,61 @@ def bytes_needed(count, specs):
     return sum(count * spec.dtype.size * spec.shape.num_elements() for spec in specs)
 
 
-def available_memory():
+def available_memory(root="/"):
     """Returns the bytes of memory that can still be used, or None if unknown.
 
-    The least of what the system calls available and what the control group leaves.
+    The least of what the system calls available and what each control group that this
+    process is in leaves.
+
+    Args:
+        root: folder that holds `proc` and `sys`.
     """
+    root = pathlib.Path(root)
     found = []
     with contextlib.suppress(OSError, StopIteration, ValueError):
-        lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+        lines = (root / "proc/meminfo").read_text().splitlines()
         line = next(line for line in lines if line.startswith("MemAvailable"))
         found.append(int(line.split()[1]) * 1024)
-    with contextlib.suppress(OSError, ValueError):
-        group = pathlib.Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text())
-        stat = dict(
-            line.split() for line in (group / "memory.stat").read_text().splitlines()
-        )
-        # File pages are given back under pressure: they do not count as used.
-        used = int((group / "memory.current").read_text()) - int(stat["inactive_file"])
-        found.append(limit - used)
+    for group, files in _memory_groups(root):
+        # "max", for no limit, is no number.
+        with contextlib.suppress(OSError, ValueError):
+            limit, used = (int((group / file).read_text()) for file in files[:2])
+            stat = (group / "memory.stat").read_text().splitlines()
+            # File pages are given back under pressure: they do not count as used.
+            given_back = int(dict(line.split() for line in stat)[files[2]])
+            found.append(limit - (used - given_back))
     if not found:
         with contextlib.suppress(ValueError, OSError, AttributeError):
             found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return min(found, default=None)
+
+
+def _memory_groups(root):
+    """Yields (folder, (file of the limit, of what is used, line of `memory.stat`)).
+
+    For the control group of this process and all above it, whose limits count too. In
+    a container the path may be the host's, of which only the top exists: a folder may
+    be missing.
+    """
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        number, controllers, path = line.split(":", 2)
+        if number == "0":  # Version 2.
+            top = root / "sys/fs/cgroup"
+            files = "memory.max", "memory.current", "inactive_file"
+        elif "memory" in controllers.split(","):  # Version 1.
+            top = root / "sys/fs/cgroup/memory"
+            files = "memory.limit_in_bytes", "memory.usage_in_bytes"
+            files += ("total_inactive_file",)
+        else:
+            continue
+        own = top / path.strip("/")
+        for group in (own, *own.parents):
+            if group.is_relative_to(top):
+                yield group, files
 
 
 def fingerprint(builder, split, **settings):
@@ -126,7 +158,7 @@ def on_disk(source, count, folder, name):
     """Returns the pixels of all examples as tensors [count, ...] over mapped files.
 
     Files appear under their final name only when they are whole: a killed writer
-    leaves `*.partial`, which the next one overwrites. One process writes while others
+    leaves `*.partial`, which the next one removes. One process writes while others
     that want the same pixels wait for it.
 
     Args:
@@ -154,6 +186,9 @@ def on_disk(source, count, folder, name):
 
 
 def _write(source, count, paths, sizes):
+    partial = [path.with_suffix(".partial") for path in paths]
+    for path in partial:  # A killed writer's, which would count as used below.
+        path.unlink(missing_ok=True)
     free = shutil.disk_usage(paths[0].parent).free
     if sum(sizes) > free:
         raise ValueError(
@@ -162,7 +197,6 @@ def _write(source, count, paths, sizes):
             "for 2/5 of the size, or cache='none'."
         )
     logging.info("Decoding %d examples to %s: %s.", count, paths[0], _gib(sum(sizes)))
-    partial = [path.with_suffix(".partial") for path in paths]
     arrays = [
         np.memmap(path, spec.dtype.as_numpy_dtype, "w+", shape=(count, *spec.shape))
         for path, spec in zip(partial, source.specs, strict=True)
