@@ -2,7 +2,8 @@
 
 Every batch is a function of the seed, the epoch and the step. A dataset of steps is
 mapped to example numbers, records, pixels and batches; parallel calls, replicas and
-workers change who computes a batch and never what is in it.
+workers change who computes a batch and never what is in it. The one exception is a
+tf.data service of several workers, which changes the order of steps.
 
 Each epoch goes through a full permutation of the examples, whatever the cache: records
 and cached pixels are read by number, so there is no shuffle buffer, whose size would
@@ -123,7 +124,10 @@ def training_dataset(
         xla: False runs the same ops uncompiled: same ids, pixels within 1e-5.
         data_service: address of a tf.data service dispatcher, 'grpc://host:port',
             whose workers then read and warp; all must reach the dataset's files. With
-            more than one worker, batches keep their contents and may change order.
+            one of them all stays as said. Several hand out steps in the order in which
+            they finish: steps near the end of an epoch may come in the next one, a
+            start in the middle of a run may repeat or miss a few, and each
+            `input_context` has an order of its own. Steps stay whole in each.
 
     Returns:
         tf.data.Dataset of (image float32 [b, H, W, 3] in [0, 1], mask int32
@@ -147,6 +151,7 @@ def training_dataset(
     source = pixels.Source(examples, mask, size, grey=_is_grey(cache_channels))
     selected = split, mask, exclude_defects, protocol
     stored = _stored(cache, cache_dir, builder, examples, source, selected)
+    served = data_service is not None
     own = slice(replicas.start * batch_size, replicas.stop * batch_size)
 
     def batches(step):
@@ -169,14 +174,10 @@ def training_dataset(
     start = start_epoch * steps + start_step
     dataset = tf.data.Dataset.range(start, tf.int64.max).map(batches).unbatch()
     if stored is None:
-        dataset = _load(dataset, source, batch_size)
-    dataset = running.mapped(dataset, augment)
-    if data_service is not None:
-        dataset = dataset.apply(
-            tf.data.experimental.service.distribute(
-                tf.data.experimental.service.ShardingPolicy.DYNAMIC, data_service
-            )
-        )
+        dataset = _load(dataset, source, batch_size, served)
+    dataset = running.mapped(dataset, augment, served)
+    if served:
+        dataset = _served(dataset, data_service, len(replicas))
     return running.ready(dataset)
 
 
@@ -372,14 +373,27 @@ def _stored(cache, cache_dir, builder, examples, source, selected):
     return caches.on_disk(source, len(examples), cache_dir, name)
 
 
-def _load(dataset, source, batch_size):
+def _load(dataset, source, batch_size, elsewhere=False):
     """Returns batches of numbers with the batches of their decoded pixels behind."""
 
     def load(*elements):
         return *elements, *source(elements[-1])
 
-    dataset = running.mapped(dataset.unbatch(), load)
+    dataset = running.mapped(dataset.unbatch(), load, elsewhere)
     return dataset.batch(batch_size, drop_remainder=True)
+
+
+def _served(dataset, address, replicas):
+    """Returns the batches as a tf.data service's workers compute them.
+
+    What a worker sends is the batches of all replicas of one step: those of two
+    workers arrive in any order, and must not be mixed in a step.
+    """
+    service = tf.data.experimental.service
+    distribute = service.distribute(service.ShardingPolicy.DYNAMIC, address)
+    if replicas == 1:  # Spares the copies.
+        return dataset.apply(distribute)
+    return dataset.batch(replicas, drop_remainder=True).apply(distribute).unbatch()
 
 
 def warp_function(source, size, augmentation, xla):

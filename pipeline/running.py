@@ -6,17 +6,32 @@ iterator that ends waits for it: each validation and the end of each run would l
 seconds longer.
 """
 
-import tensorflow as tf
+import os
 
-from lunar_tfds.lunar_rocks.parallel import num_cores
+import tensorflow as tf
 
 # Batches, or examples, that wait for whoever takes them.
 READY = 2
 
 
-def mapped(dataset, function):
-    """Returns the dataset mapped on all cores, its order kept."""
-    return dataset.map(function, num_parallel_calls=num_cores())
+def num_cores():
+    """Returns the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Not on macOS and Windows.
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def mapped(dataset, function, elsewhere=False):
+    """Returns the dataset mapped on all cores, its order kept.
+
+    Args:
+        dataset: tf.data.Dataset.
+        function: of an element.
+        elsewhere: whether other machines run it, each on its own cores. There the
+            tuner decides: nobody waits for an iterator of theirs to end.
+    """
+    calls = tf.data.AUTOTUNE if elsewhere else num_cores()
+    return dataset.map(function, num_parallel_calls=calls)
 
 
 def ready(dataset):

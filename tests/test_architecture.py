@@ -15,8 +15,6 @@ ALLOWED = {
     "*": {"lunar_tfds.palette"},
     # The same frame must be resized in the same way at training and prediction.
     "model/predictor.py": {"pipeline.resize"},
-    # The cores that this process may use are counted in one way.
-    "pipeline/running.py": {"lunar_tfds.lunar_rocks.parallel"},
     # A benchmark and a preview need frames of the true size and kind.
     "pipeline/benchmark_frames.py": {"lunar_tfds"},
     "pipeline/preview.py": {"lunar_tfds.synthetic"},

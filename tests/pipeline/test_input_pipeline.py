@@ -13,7 +13,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from pipeline import cache as caches
-from pipeline import input_pipeline, pixels, protocols, records
+from pipeline import input_pipeline, pixels, protocols, records, running
 from pipeline.augmentation import Augmentation
 from pipeline.resize import resize_image
 
@@ -366,6 +366,24 @@ def test_a_killed_writer_leaves_nothing_that_counts(builder, tiny_data_dir, tmp_
     assert not list(tmp_path.glob("*.partial"))
 
 
+def test_what_a_killed_writer_left_does_not_count_as_used(
+    builder, tmp_path, monkeypatch
+):
+    """A disk that holds 1.5 caches, one of them left behind by a killed writer."""
+    training(builder, 1, cache="disk", cache_dir=tmp_path)
+    total = 1.5 * sum(path.stat().st_size for path in tmp_path.glob("*.pixels"))
+    for path in tmp_path.glob("*.pixels"):
+        path.rename(path.with_suffix(".partial"))
+
+    def disk_usage(folder):
+        used = sum(path.stat().st_size for path in folder.iterdir())
+        return type("Usage", (), {"free": total - used})
+
+    monkeypatch.setattr(caches.shutil, "disk_usage", disk_usage)
+    training(builder, 1, cache="disk", cache_dir=tmp_path)
+    assert list(tmp_path.glob("*.pixels"))
+
+
 def test_a_cache_that_cannot_fit_is_refused_with_advice(builder, tmp_path, monkeypatch):
     monkeypatch.setattr(caches, "available_memory", lambda: 1 << 20)
     with pytest.raises(ValueError, match="can be used of the.*Use cache='disk'"):
@@ -399,6 +417,31 @@ def test_a_data_service_gives_the_same_batches(builder, data_service):
     settings = {"augmentation": Augmentation(noise=0.01), "seed": 2}
     served = training(builder, 6, data_service=data_service, **settings)
     assert_same(served, training(builder, 6, **settings))
+
+
+def test_a_data_service_uses_the_cores_of_its_workers(
+    builder, data_service, monkeypatch
+):
+    monkeypatch.setattr(running, "num_cores", lambda: pytest.fail("counted here"))
+    training(builder, 1, data_service=data_service)
+    with pytest.raises(pytest.fail.Exception, match="counted here"):
+        training(builder, 1)
+
+
+def test_two_workers_of_a_data_service_do_not_mix_steps(builder):
+    service = tf.data.experimental.service
+    dispatcher = service.DispatchServer()
+    config = service.WorkerConfig(dispatcher_address=dispatcher.target.split("//")[1])
+    workers = [service.WorkerServer(config) for _ in range(2)]
+    settings = {"input_context": context(0, 1, 2), "augmentation": None}
+    served = training(builder, 24, data_service=dispatcher.target, **settings)
+    del workers
+    # More epochs than two workers can have begun.
+    orders = [input_pipeline.permutation(18, 0, e).numpy().tolist() for e in range(200)]
+    steps = [order[s : s + 4] for order in orders for s in (0, 4, 8, 12)]
+    frames = frames_of(builder, served)
+    for first, second in zip(frames[::2], frames[1::2], strict=True):
+        assert first + second in steps
 
 
 def test_an_iterator_that_ends_does_not_wait_for_tuning(builder):
