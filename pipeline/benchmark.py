@@ -18,6 +18,7 @@ import tempfile
 import time
 
 import tensorflow as tf
+import tensorflow_datasets as tfds
 from absl import app, flags
 
 from pipeline import (
@@ -115,7 +116,12 @@ def naive(builder, split, size):
         ]
         return tf.image.random_brightness(warped[0] / 255.0, 0.1), warped[1]
 
-    dataset = builder.as_dataset(split=split).repeat()
+    # Like the others, it decodes the image and one mask.
+    decoders = tfds.decode.PartialDecoding({"image": True, "ground_mask": True})
+    # TFDS would cache decoded pixels of so few frames, and does not of all of them.
+    config = tfds.ReadConfig(try_autocache=False)
+    dataset = builder.as_dataset(split=split, decoders=decoders, read_config=config)
+    dataset = dataset.repeat()
     dataset = dataset.map(augment, num_parallel_calls=tf.data.AUTOTUNE)
     return dataset.batch(BATCH_SIZE).prefetch(2)
 

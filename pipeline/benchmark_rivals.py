@@ -50,6 +50,7 @@ class FolderDataset:
                     rotate=(-strength["rotation"], strength["rotation"]),
                     translate_percent=(-shift, shift),
                     scale=(1 / zoom, zoom),
+                    keep_ratio=True,
                     border_mode=cv2.BORDER_REFLECT,
                     p=1.0,
                 ),

@@ -1,0 +1,71 @@
+"""The benchmark's output, and that its contestants do the same work."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from pipeline import augmentation, benchmark, benchmark_rivals
+
+NAMES = {
+    "python_generator",
+    "tf_data_naive",
+    "ours_uncached",
+    "ours_cached",
+    "ours_cached_all",
+    "decode_only",
+    "warp_only",
+}
+# Without the packages of the extra, whose start takes longer than all of the rest.
+COMMAND = """
+import runpy, sys
+sys.modules |= dict.fromkeys(["torch", "cv2", "albumentations"])
+runpy.run_module("pipeline.benchmark", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_the_json_holds_each_contestant_with_its_figures(tmp_path):
+    flags = ["--frames=8", "--rounds=1", "--seconds=0.1", "--image_size=64"]
+    command = [sys.executable, "-c", COMMAND, *flags, f"--json={tmp_path}/bench.json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "bench.json").read_text())
+    assert NAMES <= {result["name"] for result in results}
+    for result in results:
+        assert set(result) == {"name", "examples_per_s", "cpu_ms_per_example"}
+        assert result["examples_per_s"] > 0 and result["cpu_ms_per_example"] > 0
+    for name in NAMES:
+        assert name in done.stdout
+    assert "ours_cached / python_generator" in done.stdout
+
+
+def test_the_naive_rival_decodes_one_mask_in_every_epoch(tiny_data_dir, monkeypatch):
+    builder = tfds.builder("lunar_rocks", data_dir=tiny_data_dir)
+    read = []
+    real = builder.as_dataset
+
+    def spy(**settings):
+        read.append(real(**settings))
+        return read[-1]
+
+    monkeypatch.setattr(builder, "as_dataset", spy)
+    dataset = benchmark.naive(builder, "train", 32)
+    assert set(read[0].element_spec) == {"image", "ground_mask"}
+    assert b"CacheDataset" not in dataset._as_serialized_graph().numpy()
+    images, ids = next(iter(dataset))
+    assert images.shape == (8, 32, 32, 3) and ids.shape == (8, 32, 32, 1)
+
+
+def test_the_albumentations_rival_scales_both_axes_alike():
+    pytest.importorskip("albumentations")
+    off = dict.fromkeys(vars(augmentation.Augmentation()), 0.0)
+    rival = benchmark_rivals.FolderDataset([], 64, off | {"scale": 0.5})
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[16:48, 16:48] = 255
+    for _ in range(8):
+        done = rival._transform(image=image, mask=image[..., 0])
+        rows, columns = (np.ptp(places) for places in np.nonzero(done["mask"]))
+        assert abs(rows - columns) <= 1
