@@ -80,6 +80,18 @@ def test_the_same_seed_gives_the_same_batches_and_another_does_not(builder):
     assert not np.array_equal(first[0][0], training(builder, 1, seed=4)[0][0])
 
 
+@pytest.mark.parametrize("cache", ["none", "memory"])
+def test_the_number_of_cores_changes_no_bit(builder, monkeypatch, cache):
+    found = []
+    for cores in (1, 3):
+        monkeypatch.setattr(running, "num_cores", lambda cores=cores: cores)
+        strength = Augmentation(gamma=0.2, noise=0.02)
+        batches = training(builder, 6, cache=cache, augmentation=strength)
+        scored = input_pipeline.evaluation_dataset(builder, "train", **SMALL)
+        found.append(batches + [[t.numpy() for t in batch] for batch in scored])
+    assert_same(*found)
+
+
 def test_augmentations_differ_between_epochs(builder):
     # One example a step: its first and second epoch show it changed differently.
     settings = {"split": "train[:1]", "global_batch_size": 1}
@@ -196,7 +208,7 @@ import sys
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from pipeline.input_pipeline import training_dataset
+from pipeline.input_pipeline import evaluation_dataset, training_dataset
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 two = [tf.config.LogicalDeviceConfiguration()] * 2
@@ -205,6 +217,8 @@ builder = tfds.builder("lunar_rocks", data_dir=sys.argv[1])
 settings = {"image_size": 32, "global_batch_size": 4}
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert strategy.num_replicas_in_sync == 2
+"""
+MIRRORED_TRAINING = """
 iterator = iter(strategy.distribute_datasets_from_function(
     lambda c: training_dataset(builder, input_context=c, **settings)))
 for batch in training_dataset(builder, **settings).take(2):
@@ -213,11 +227,30 @@ for batch in training_dataset(builder, **settings).take(2):
         assert [len(p) for p in parts] == [2, 2]
         np.testing.assert_array_equal(np.concatenate(parts), whole)
 """
+# 18 examples: of the fifth global batch, each replica's second half is padding.
+MIRRORED_EVALUATION = """
+distributed = strategy.distribute_datasets_from_function(
+    lambda c: evaluation_dataset(builder, "train", input_context=c, **settings))
+found, batches = [], 0
+for shared in distributed:
+    batches += 1
+    for image, mask, weight in zip(*map(strategy.experimental_local_results, shared)):
+        assert image.shape == (2, 32, 32, 3) and mask.shape == (2, 32, 32)
+        found += zip(image.numpy(), mask.numpy(), weight.numpy())
+assert batches == 5 and sum(weight == 0 for _, _, weight in found) == 2
+found = [(i.tobytes(), m.tobytes()) for i, m, weight in found if weight == 1]
+expected = []
+for images, masks, weights in evaluation_dataset(builder, "train", **settings):
+    expected += zip(images.numpy(), masks.numpy(), weights.numpy())
+expected = [(i.tobytes(), m.tobytes()) for i, m, weight in expected if weight == 1]
+assert len(set(found)) == 18 and found == expected
+"""
 
 
-def test_mirrored_strategy_gets_the_global_batch(builder, tiny_data_dir):
+@pytest.mark.parametrize("body", [MIRRORED_TRAINING, MIRRORED_EVALUATION])
+def test_mirrored_strategy_gets_the_global_batch(builder, tiny_data_dir, body):
     # In a process of its own: devices are divided before TensorFlow first runs.
-    command = [sys.executable, "-c", MIRRORED, str(tiny_data_dir)]
+    command = [sys.executable, "-c", MIRRORED + body, str(tiny_data_dir)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
