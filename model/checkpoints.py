@@ -159,9 +159,10 @@ class BestCheckpoint(keras.callbacks.ModelCheckpoint):
 
     A drop-in for `keras.callbacks.ModelCheckpoint(save_best_only=True, mode="max")`
     that also remembers the best score across restarts, writes whole files only, and
-    keeps the best `keep` of them. A file that falls out of the best is removed when
-    the next epoch begins or training ends: by then the new file is whole and, in
-    train.py, the run's state that names it is saved too. Works in plain `fit`.
+    keeps the best `keep` of them. A file that falls out of the best, or that a kill
+    kept out of the index, is removed when the next epoch begins or training ends: by
+    then the new file is whole and, in train.py, the run's state that names it is saved
+    too. Works in plain `fit`.
 
     Args:
         workdir: the files go to its folder `checkpoints`.
@@ -235,12 +236,18 @@ class BestCheckpoint(keras.callbacks.ModelCheckpoint):
 
 
 def keep_best(folder, keep):
-    """Removes all but the best `keep` checkpoints that the index of `folder` names."""
+    """Removes all but the best `keep` checkpoints that the index of `folder` names.
+
+    Files that the index does not name go too: a kill between the writing of a file and
+    of the index, or of the index and a removal, leaves some, and the run repeats the
+    epoch of the first kind. Where no index is, nothing is touched.
+    """
     entries = read_index(folder)
     if len(entries) > keep:
         _write_index(folder, entries[:keep])
-        dropped = {entry["file"] for entry in entries[keep:]}
-        _remove(folder, lambda name, _: name in dropped)
+    kept = {entry["file"] for entry in entries[:keep]}
+    if kept:
+        _remove(folder, lambda name, _: name not in kept)
 
 
 def _write_index(folder, entries):

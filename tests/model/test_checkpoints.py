@@ -8,6 +8,7 @@ import pytest
 from model.checkpoints import (
     BestCheckpoint,
     best_checkpoint,
+    keep_best,
     load_checkpoint,
     read_details,
     read_index,
@@ -119,6 +120,36 @@ def test_older_files_go_only_after_the_next_epoch_begins(tmp_path):
     assert len(file_names(tmp_path)) == 3
     callback.on_epoch_begin(3)
     assert len(file_names(tmp_path)) == 2
+
+
+def test_what_a_kill_kept_out_of_the_index_is_removed(tmp_path, monkeypatch):
+    callback = run_epochs(tmp_path, [0.1, 0.2, 0.3], train_end=False)
+    folder = tmp_path / "checkpoints"
+
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("model.checkpoints._remove", kill)
+        callback.on_epoch_begin(3)  # Killed after the index is written.
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("model.checkpoints._write_index", kill)
+        callback.on_epoch_end(3, {"val_mean_iou": 0.4})  # And before it is.
+    assert len(file_names(tmp_path)) == 4
+    (folder / "vgg16_unet-mine.keras").touch()
+    keep_best(folder, 2)
+    assert file_names(tmp_path) == [
+        "vgg16_unet-002-0.2000.keras",
+        "vgg16_unet-003-0.3000.keras",
+        "vgg16_unet-mine.keras",
+    ]
+
+
+def test_without_an_index_no_checkpoint_is_removed(tmp_path):
+    run_epochs(tmp_path, [0.1])
+    (tmp_path / "checkpoints" / "index.json").unlink()
+    keep_best(tmp_path / "checkpoints", 1)
+    assert file_names(tmp_path) == ["vgg16_unet-001-0.1000.keras"]
 
 
 def test_a_restart_remembers_the_best_score(tmp_path):
