@@ -1,5 +1,6 @@
 """Event files for TensorBoard, written without TensorBoard being installed."""
 
+import contextlib
 import io
 import pathlib
 
@@ -26,36 +27,61 @@ class EventFiles(keras.callbacks.Callback):
         workdir: folder of the run.
         images: float32 [n, H, W, 3] in [0, 1], examples to show; n may be 0.
         masks: int [n, H, W], their class ids.
+
+    Raises:
+        OSError: here or at an epoch's end, when the files cannot be written.
     """
 
     def __init__(self, workdir, images=(), masks=()):
         super().__init__()
-        folder = pathlib.Path(workdir) / EVENTS_FOLDER
-        self._writers = {
-            name: tf.summary.create_file_writer(str(folder / name))
-            for name in ("train", "validation")
-        }
+        self._folder = pathlib.Path(workdir) / EVENTS_FOLDER
+        with self._clear_errors():
+            self._writers = {
+                name: tf.summary.create_file_writer(str(self._folder / name))
+                for name in ("train", "validation")
+            }
         self._images, self._masks = images, masks
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes the epoch's scores and panels."""
-        for name, value in logs.items():
-            in_validation = name.startswith("val_")
-            with self._writers["validation" if in_validation else "train"].as_default():
-                write_scalar(name.removeprefix("val_"), value, epoch + 1)
-        if len(self._images):
-            logits = self.model(np.asarray(self._images), training=False)
-            predicted_masks = np.argmax(logits, -1)
-            panels = zip(self._images, self._masks, predicted_masks, strict=True)
-            with self._writers["validation"].as_default():
-                write_images("panels", [panel(*p) for p in panels], epoch + 1)
-        for writer in self._writers.values():
-            writer.flush()
+        panels = self._panels()
+        train, validation = self._writers["train"], self._writers["validation"]
+        with self._clear_errors():
+            for name, value in logs.items():
+                with (validation if name.startswith("val_") else train).as_default():
+                    write_scalar(name.removeprefix("val_"), value, epoch + 1)
+            if panels:
+                with validation.as_default():
+                    write_images("panels", panels, epoch + 1)
+            train.flush()
+            validation.flush()
 
     def on_train_end(self, logs=None):
         """Closes the files."""
-        for writer in self._writers.values():
-            writer.close()
+        with self._clear_errors():
+            for writer in self._writers.values():
+                writer.close()
+
+    def _panels(self):
+        """Returns the panels of the examples to show, as the model sees them now."""
+        if not len(self._images):
+            return []
+        logits = self.model(np.asarray(self._images), training=False)
+        parts = self._images, self._masks, np.argmax(logits, -1)
+        return [panel(*example) for example in zip(*parts, strict=True)]
+
+    @contextlib.contextmanager
+    def _clear_errors(self):
+        """Turns TensorFlow's errors, of many kinds for a full disk, into OSError."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            reason = error.message.splitlines()[0].rpartition("}} ")[2]
+            raise OSError(
+                f"could not write the event files in {self._folder}: {reason}. Nothing "
+                "saved earlier was changed. Free some space or make the folder "
+                "writable, then start the same command again"
+            ) from error
 
 
 def panel(image, mask, predicted_mask):

@@ -1,6 +1,9 @@
 import csv
 import io
+import os
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import tensorflow as tf
@@ -95,6 +98,40 @@ def test_events_hold_scores_and_panels(tmp_path):
     assert (width, height) == (b"56", b"16")
     drawn = np.asarray(Image.open(io.BytesIO(first)))
     assert drawn.shape == (16, 56, 3) and first != second
+
+
+FULL_DISK = """
+import resource, signal, sys, numpy as np
+from model.tensorboard import EventFiles
+from tests.model.small_run import network
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+images = np.random.default_rng(0).random([2, 16, 16, 3], np.float32)
+masks = np.zeros([2, 16, 16], int)
+for bytes_left in (500, 0):  # Enough to open the files, and not even that.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_left, 500))
+    try:
+        callback = EventFiles(f"{sys.argv[1]}/{bytes_left}", images, masks)
+        print("opened")
+        callback.set_model(network())
+        callback.on_epoch_end(0, {"val_loss": 0.5})
+    except OSError as error:
+        print(error)
+"""
+
+
+def test_a_full_disk_under_the_events_is_said(tmp_path):
+    """A limit on the size of a file stands in for the end of the disk."""
+    result = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.getcwd()},
+    )
+    opened, later, at_once = result.stdout.splitlines()
+    assert opened == "opened"
+    for line, folder in ((later, "500"), (at_once, "0")):
+        assert f"could not write the event files in {tmp_path}/{folder}/" in line
+        assert "File too large. Nothing saved" in line and "Free some space" in line
 
 
 def test_a_panel_is_image_mask_prediction():
