@@ -23,7 +23,7 @@ _CALLBACK_STATE = ("best", "best_epoch", "wait", "stopped_epoch")
 
 
 class Interrupted(Exception):
-    """The run was asked to stop, and its state is saved."""
+    """The run was asked to stop; `Trainer.fit` has saved its state."""
 
 
 class Trainer:
@@ -124,11 +124,16 @@ class Trainer:
             FloatingPointError: the loss or the gradient is not finite at a step.
         """
         progress, model = self.progress, self.model
+        averaged = self.averaged_weights
         self._save_state, self._wants_state = save_state, wants_state
         self._wants_stop = wants_stop
         history = keras.callbacks.History()
         callbacks = keras.callbacks.CallbackList(
-            [*callbacks, history], model=model, epochs=epochs, steps=steps_per_epoch
+            [*callbacks, history],
+            model=model,
+            epochs=epochs,
+            steps=steps_per_epoch,
+            verbose=1,  # Keras's ProgbarLogger asks for it.
         )
         model.stop_training = False
         callbacks.on_train_begin()
@@ -136,13 +141,16 @@ class Trainer:
         iterator = iter(self._data_from(training_data, steps_per_epoch))
         while progress.epoch < epochs and not model.stop_training:
             callbacks.on_epoch_begin(progress.epoch)
-            self._train_epoch(iterator, steps_per_epoch, callbacks)
-            logs = self._training_logs(self.progress.step)
-            averaged = self.averaged_weights
-            with averaged.in_use() if averaged else contextlib.nullcontext():
-                scores = self.evaluate(evaluation_data, evaluation_steps, callbacks)
-                logs |= {f"val_{name}": value for name, value in scores.items()}
-                callbacks.on_epoch_end(progress.epoch, logs)
+            try:
+                self._train_epoch(iterator, steps_per_epoch, callbacks)
+                logs = self._training_logs(progress.step)
+                with averaged.in_use() if averaged else contextlib.nullcontext():
+                    scores = self.evaluate(evaluation_data, evaluation_steps, callbacks)
+                    logs |= {f"val_{name}": value for name, value in scores.items()}
+                    callbacks.on_epoch_end(progress.epoch, logs)
+            except Interrupted:  # By now the trained weights are back in the model.
+                save_state()
+                raise
             progress.next_epoch({"epoch": progress.epoch + 1, **logs})
             ended = model.stop_training or progress.epoch >= epochs
             progress.finished_of = epochs if ended else 0
@@ -152,7 +160,11 @@ class Trainer:
         return history
 
     def evaluate(self, evaluation_data, steps, callbacks=None):
-        """Returns `loss` and every score of the whole split, as a dict of floats."""
+        """Returns `loss` and every score of the whole split, as a dict of floats.
+
+        Raises:
+            Interrupted: see `fit`.
+        """
         callbacks = callbacks or keras.callbacks.CallbackList(model=self.model)
         callbacks.on_test_begin()
         iterator = iter(evaluation_data)
@@ -164,8 +176,8 @@ class Trainer:
             *batch_sums, stops = batch_sums.numpy()
             sums, counts = sums + batch_sums, counts + batch_counts.numpy()
             callbacks.on_test_batch_end(step)
-            if stops:
-                self._stop()
+            if stops:  # On every worker at the same step.
+                raise Interrupted
         loss = float(sums[0] / sums[1]) if sums[1] else float("nan")
         logs = {"loss": loss} | scores_from_confusion(counts, self.class_names)
         callbacks.on_test_end(logs)
@@ -215,8 +227,8 @@ class Trainer:
             scores = scores_from_confusion(progress.confusion, self.class_names)
             logs["mean_iou"] = scores["mean_iou"]
             callbacks.on_train_batch_end(progress.step - 1, logs)
-            if stops.any():
-                self._stop()
+            if stops.any():  # On every worker at the same step.
+                raise Interrupted
             if self._wants_state():
                 self._save_state()
 
@@ -376,11 +388,6 @@ class Trainer:
 
     def _stop_requested(self):
         return getattr(self, "_wants_stop", lambda: False)()
-
-    def _stop(self):
-        """Saves the state and leaves, on every worker at the same step."""
-        self._save_state()
-        raise Interrupted
 
     def _no_counts(self):
         return np.zeros([len(self.class_names)] * 2, np.int64)

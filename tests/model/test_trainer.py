@@ -159,6 +159,18 @@ def test_stock_callbacks_work(tmp_path):
     assert "val_mean_iou" in (tmp_path / "log.csv").read_text()
 
 
+def test_the_stock_progress_bar_works(capsys):
+    fit(make_trainer(epochs=2), 2, callbacks=[keras.callbacks.ProgbarLogger()])
+    shown = capsys.readouterr().out
+    assert "Epoch 2/2" in shown and "3/3" in shown and "val_mean_iou" in shown
+
+
+def test_the_stock_tensorboard_callback_works(tmp_path):
+    pytest.importorskip("tensorboard", reason="Keras's TensorBoard callback needs it")
+    fit(make_trainer(), callbacks=[keras.callbacks.TensorBoard(tmp_path)])
+    assert (tmp_path / "train").is_dir() and (tmp_path / "validation").is_dir()
+
+
 def test_several_steps_a_call_give_the_same():
     one, three = make_trainer(), make_trainer(steps_per_call=2)
     fit(one)
@@ -199,13 +211,14 @@ def test_float16_overflow_halves_the_scale_and_leaves_the_weights():
     assert_equal(before, [v.numpy() for v in trainer.model.trainable_variables])
 
 
+@pytest.mark.parametrize("ema", [0.0, 0.5])
 @pytest.mark.parametrize("stop_at", [1, 3, 4, 7])
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(stop_at, tmp_path):
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(stop_at, ema, tmp_path):
     """Asks are before each training and each validation step, 6 an epoch."""
-    whole = make_trainer(epochs=3)
+    whole = make_trainer(epochs=3, ema=ema)
     fit(whole, 3)
     asked = iter(range(100))
-    first = make_trainer(epochs=3)
+    first = make_trainer(epochs=3, ema=ema)
     saver = run_state.Saver(tmp_path, first, minutes=10)
     with pytest.raises(Interrupted):
         fit(
@@ -214,7 +227,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(stop_at, tmp_path):
             save_state=saver.save,
             wants_stop=lambda: next(asked) >= stop_at,
         )
-    second = make_trainer(epochs=3)
+    second = make_trainer(epochs=3, ema=ema)
     second.progress = run_state.load_state(tmp_path, second.variables)
     history = fit(second, 3)
     assert_equal(values(whole), values(second))
