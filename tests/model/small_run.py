@@ -4,8 +4,10 @@ In a process of its own it takes one JSON argument, see `DEFAULTS`: tests use it
 several devices or workers, and to kill it.
 """
 
+import contextlib
 import json
 import os
+import socket
 import sys
 import time
 
@@ -21,12 +23,16 @@ from model.losses import build_loss
 from model.optimizers import AveragedWeights, build_optimizer
 from model.preemption import EXIT_STARTS_AGAIN, StopRequest
 from model.trainer import Interrupted, Trainer
+from model.vgg16_unet import build_vgg16_unet
 
 CLASS_NAMES = ("ground", "sky", "small_rock", "large_rock")
 SIZE, EXAMPLES, BATCH = 16, 24, 8
 STEPS = EXAMPLES // BATCH
+# Side of the images that `vgg16_unet` takes, px.
+REAL_SIZE = 32
 DEFAULTS = {
     "workdir": None,
+    "network": "small",
     "strategy": "one_device",
     "replicas": 1,
     "epochs": 1,
@@ -41,9 +47,9 @@ DEFAULTS = {
 DETAILS = {"image_size": SIZE, "mask": "ground", "class_names": list(CLASS_NAMES)}
 
 
-def arrays():
+def arrays(size=SIZE):
     rng = np.random.default_rng(0)
-    images = rng.random([EXAMPLES, SIZE, SIZE, 3], np.float32)
+    images = rng.random([EXAMPLES, size, size, 3], np.float32)
     masks = (images.mean(-1) * 8 - 2).clip(0, 3).astype(np.int32)
     return images, masks
 
@@ -55,6 +61,34 @@ def network(synchronized=False):
     x = keras.layers.BatchNormalization(synchronized=synchronized, momentum=0.9)(x)
     x = keras.layers.LeakyReLU()(x)
     return keras.Model(image, keras.layers.Conv2D(4, 1, dtype="float32")(x))
+
+
+def real_arrays():
+    return arrays(REAL_SIZE)
+
+
+def vgg16_unet(synchronized=False):
+    """The project's own network, every block trained, on images of `REAL_SIZE`."""
+    return build_vgg16_unet(
+        image_size=REAL_SIZE,
+        encoder_weights=None,
+        frozen_blocks=0,
+        synchronized_batch_norm=synchronized,
+    )
+
+
+class Float64Arithmetic(keras.DTypePolicy):
+    """Computes in float64 on variables of float32."""
+
+    compute_dtype = "float64"
+
+
+def vgg16_unet_in_float64(synchronized=False):
+    """The same with float64 arithmetic, which rounding does not lead astray."""
+    model = vgg16_unet(synchronized)
+    for layer in model.layers:
+        layer.dtype_policy = Float64Arithmetic("float32")
+    return model
 
 
 def training_data(strategy, batches=arrays):
@@ -78,9 +112,9 @@ def training_data(strategy, batches=arrays):
     return start_at
 
 
-def evaluation_data(strategy):
+def evaluation_data(strategy, batches=arrays):
     """20 examples: the last of three batches is padded with weight 0."""
-    images, masks = arrays()
+    images, masks = batches()
     weights = (np.arange(EXAMPLES) < 20).astype(np.float32)
 
     def pipeline(context):
@@ -95,13 +129,21 @@ def evaluation_data(strategy):
     return strategy.distribute_datasets_from_function(pipeline)
 
 
-def make_trainer(strategy=None, *, epochs=1, precision="float32", ema=0.0, **settings):
+def make_trainer(
+    strategy=None,
+    *,
+    build=network,
+    epochs=1,
+    precision="float32",
+    ema=0.0,
+    **settings,
+):
     strategy = strategy or tf.distribute.OneDeviceStrategy("/cpu:0")
     keras.utils.set_random_seed(1)
     policy = {"float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}.get(precision)
     keras.mixed_precision.set_dtype_policy(policy or "float32")
     with strategy.scope():
-        model = network(synchronized=strategy.num_replicas_in_sync > 1)
+        model = build(synchronized=strategy.num_replicas_in_sync > 1)
         optimizer = build_optimizer(
             total_steps=epochs * STEPS,
             learning_rate=1e-3,
@@ -122,15 +164,30 @@ def make_trainer(strategy=None, *, epochs=1, precision="float32", ema=0.0, **set
     )
 
 
-def fit(trainer, epochs=1, data=None, **settings):
+def fit(trainer, epochs=1, data=None, batches=arrays, **settings):
     return trainer.fit(
-        data or training_data(trainer.strategy),
-        evaluation_data(trainer.strategy),
+        data or training_data(trainer.strategy, batches),
+        evaluation_data(trainer.strategy, batches),
         epochs=epochs,
         steps_per_epoch=STEPS,
         evaluation_steps=STEPS,
         **settings,
     )
+
+
+def two_workers():
+    """Returns the TF_CONFIG of each of two workers on this machine."""
+    ports = []
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            server = stack.enter_context(socket.socket())
+            server.bind(("localhost", 0))
+            ports.append(server.getsockname()[1])
+    cluster = {"worker": [f"localhost:{port}" for port in ports]}
+    return [
+        json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+        for index in range(2)
+    ]
 
 
 class _Sleep(keras.callbacks.Callback):
@@ -152,7 +209,12 @@ def main(settings):
     )
     chief = strategies.is_chief(strategy)
     names = ("epochs", "precision", "ema", "steps_per_call", "xla")
-    trainer = make_trainer(strategy, **{name: settings[name] for name in names})
+    real = settings["network"] == "vgg16_unet"
+    trainer = make_trainer(
+        strategy,
+        build=vgg16_unet_in_float64 if real else network,
+        **{name: settings[name] for name in names},
+    )
     workdir, callbacks = settings["workdir"], [_Sleep(settings["sleep"])]
     progress = run_state.load_state(workdir, trainer.variables) if workdir else None
     trainer.progress = progress or trainer.progress
@@ -170,6 +232,7 @@ def main(settings):
             fit(
                 trainer,
                 settings["epochs"],
+                batches=real_arrays if real else arrays,
                 callbacks=callbacks,
                 save_state=saver.save,
                 wants_state=saver.is_due,
