@@ -202,7 +202,7 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list("precision", ["float32", "bfloat16"], "Of " + ", ".join(POLICIES))
+    flags.DEFINE_list("precision", list(POLICIES), "Precisions to measure.")
     flags.DEFINE_integer("image_size", 512, "Height and width, px, multiple of 16.")
     flags.DEFINE_list("batch_size", ["2"], "Batch sizes; on a GPU 16 to 64.")
     flags.DEFINE_integer("frozen_blocks", 4, "Encoder blocks not trained.", 0, 5)

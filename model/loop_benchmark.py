@@ -16,13 +16,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lunar_tfds.palette import CLASS_NAMES
 from model.callbacks import ProgressBar
 from model.losses import build_loss
 from model.optimizers import build_optimizer
 from model.trainer import Trainer
 from model.vgg16_unet import build_vgg16_unet
-
-CLASS_NAMES = ("ground", "sky", "small_rock", "large_rock")
 
 
 def bare_step(model, optimizer, loss):

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from model import benchmark, compiled, summary
+from model import benchmark, compiled, loop_benchmark, summary
 from model.losses import build_loss
 from model.vgg16_unet import build_vgg16_unet
 
@@ -98,8 +98,7 @@ def test_command_reports_each_precision_as_table_and_json(tmp_path):
     path = tmp_path / "benchmark.json"
     flags = "--image_size=32 --batch_size=1 --matrix_size=128 --seconds=0.02"
     result = subprocess.run(
-        [sys.executable, "-m", "model.benchmark", *flags.split(), f"--json={path}"]
-        + ["--precision=float32,bfloat16"],
+        [sys.executable, "-m", "model.benchmark", *flags.split(), f"--json={path}"],
         capture_output=True,
         text=True,
         check=True,
@@ -107,7 +106,7 @@ def test_command_reports_each_precision_as_table_and_json(tmp_path):
     )
     report = json.loads(path.read_text())
     rows = report["results"]
-    assert [row["precision"] for row in rows] == ["float32", "bfloat16"]
+    assert [row["precision"] for row in rows] == ["float32", "bfloat16", "float16"]
     for row, line in zip(rows, result.stdout.splitlines()[3:], strict=True):
         assert line.split()[0] == row["precision"]
         assert row["metric_share"] > 0
@@ -116,6 +115,11 @@ def test_command_reports_each_precision_as_table_and_json(tmp_path):
             assert row[f"{part}_peak_share"] == pytest.approx(share)
             rate = row["batch_size"] / row[f"{part}_ms"] * 1e3
             assert row[f"{part}_images_per_s"] == pytest.approx(rate)
+
+
+def test_the_loop_benchmark_times_bare_steps_and_those_of_the_loop():
+    bare, loop = loop_benchmark.measure(32, batch_size=2, turns=1, steps=2)
+    assert 0 < bare < 60 and 0 < loop < 60
 
 
 def test_time_per_call_grows_the_count_until_the_time_is_long_enough():
