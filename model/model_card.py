@@ -47,9 +47,11 @@ built from others.
 LICENSE = """\
 ## Licence
 
-The training data is under CC BY-NC-SA 4.0, and weights trained on it are offered under
-the same terms: name the source, no commercial use, share alike. The code is under
-Apache-2.0. Encoder weights from ImageNet have terms of their own.
+The dataset's renders are under CC BY-NC-SA 4.0, and weights trained on them are offered
+under the same terms, which the header states: name the source, no commercial use, share
+alike. Weights trained only on scenes that this project draws (`lunar_tfds.synthetic`)
+are free of these terms; the copy named under Training data tells which it was. The code
+is under Apache-2.0. Encoder weights from ImageNet have terms of their own.
 """
 
 LIMITS = """\

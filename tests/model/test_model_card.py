@@ -71,6 +71,7 @@ def test_card_states_what_it_is_its_data_licence_metrics_and_limits(network):
     assert "float32 [N, 32, 32, 3]" in body and "3 `large_rock`" in body
     assert f"{total.parameters / 1e6:.1f} M parameters" in body
     assert "10.34740/kaggle/dsv/489236" in body and "no commercial use" in body
+    assert "trained only on scenes that this project draws" in body
     assert "`clean`" in body and "source fingerprint ab12" in body
     assert "Epoch 7" in body and "`val_mean_iou`: 0.8123" in body
     assert "976 frames of `test`, protocol `lunarsite`" in body
