@@ -20,7 +20,7 @@ def make_output_folder(path):
     except OSError as error:
         raise ValueError(
             f"cannot write to the folder {folder}: {error.strerror or error}. "
-            "Choose another --output_dir or make it writable"
+            "Choose another with --output_dir (export.py: --output) or make it writable"
         ) from error
     return folder
 

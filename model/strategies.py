@@ -129,7 +129,8 @@ def num_workers(strategy):
 def per_replica_batch_size(global_batch_size, strategy):
     """Returns the examples of a step that one replica takes.
 
-    The one place where the global batch becomes the replica's batch.
+    For the check before any data is opened, and for the log; the batches themselves
+    are split in `pipeline.input_pipeline`.
 
     Raises:
         ValueError: the replicas cannot share the batch equally.
