@@ -30,7 +30,7 @@ from model.preemption import EXIT_STARTS_AGAIN, StopRequest
 from model.tensorboard import EventFiles
 from model.trainer import Interrupted, Trainer
 from model.unfreezing import UnfreezeEncoder, later_variables
-from model.vgg16_unet import build_vgg16_unet
+from model.vgg16_unet import SIZE_MULTIPLE, build_vgg16_unet, nearest_size
 from pipeline import input_pipeline
 
 SCORES = sorted(scores_from_confusion(np.zeros([len(CLASS_NAMES)] * 2), CLASS_NAMES))
@@ -94,13 +94,16 @@ for _name in ("virtual_devices", "steps_per_call", "early_stopping", "panels"):
     flags.register_validator(_name, lambda value: value >= 0, "must be 0 or more")
 for _name in ("frozen_blocks", "unfreeze_to"):
     flags.register_validator(_name, lambda n: 0 <= n <= 5, "must be 0 to 5")
-for _name in ("weight_decay", "clip_norm", "warmup_epochs", "class_balance"):
+for _name in ("weight_decay", "clip_norm", "warmup_epochs", "unfreeze_epoch"):
     flags.register_validator(_name, lambda value: value >= 0, "must be 0 or more")
 flags.register_validator("learning_rate", lambda v: v > 0, "must be more than 0")
-flags.register_validator("ema", lambda v: 0 <= v < 1, "must be in [0, 1)")
 flags.register_validator(
-    "image_size", lambda n: n % 16 == 0, "must be a multiple of 16, e.g. 256 or 512"
+    "encoder_rate_scale",
+    lambda v: v > 0,
+    "must be more than 0; --frozen_blocks=5 leaves the encoder untrained",
 )
+flags.register_validator("class_balance", lambda v: 0 <= v <= 1, "must be in [0, 1]")
+flags.register_validator("ema", lambda v: 0 <= v < 1, "must be in [0, 1)")
 flags.register_validator(
     "monitor",
     lambda name: name in [f"val_{score}" for score in SCORES],
@@ -114,6 +117,12 @@ flags.register_multi_flags_validator(
 )
 
 flags.register_multi_flags_validator(
+    ["cache", "cache_dir"],
+    lambda flag: flag["cache"] != "disk" or flag["cache_dir"],
+    "--cache=disk needs --cache_dir, a folder to write to",
+)
+
+flags.register_multi_flags_validator(
     ["data_service", "cache"],
     lambda flag: not flag["data_service"] or flag["cache"] == "none",
     "--data_service cannot read this process's cache: use --cache=none with it",
@@ -124,6 +133,17 @@ flags.register_multi_flags_validator(
     lambda flag: not flag["deterministic"] or flag["steps_per_call"] < 2,
     "--deterministic needs --steps_per_call=1",
 )
+
+
+@flags.validator("image_size")
+def is_multiple(image_size):
+    """Returns whether the network takes squares of this side; names the nearest."""
+    if image_size % SIZE_MULTIPLE:
+        raise flags.ValidationError(
+            f"must be a multiple of {SIZE_MULTIPLE}; the nearest is "
+            f"{nearest_size(image_size)}"
+        )
+    return True
 
 
 def frozen_blocks():
@@ -306,13 +326,13 @@ def build_callbacks(trainer, data, config, chief):
         "flags": config["flags"],
     }
     workdir, keep = FLAGS.workdir, FLAGS.keep_checkpoints
-    best = BestCheckpoint(workdir, details, monitor=FLAGS.monitor, keep=keep)
+    # The checkpoint is the first file of an epoch: no other may cost it when it fails.
     return [
         *callbacks,
         ProgressBar(FLAGS.global_batch_size, FLAGS.monitor),
-        EventFiles(workdir, *data.panels()),
+        BestCheckpoint(workdir, details, monitor=FLAGS.monitor, keep=keep),
         HistoryFile(workdir, trainer.progress.history),
-        best,
+        EventFiles(workdir, *data.panels()),
     ]
 
 

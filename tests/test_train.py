@@ -144,13 +144,17 @@ def read_history(workdir):
     [
         ("--mask=blue", "mask=blue: value should be one of"),
         ("--strategy=parallel", "value should be one of"),
-        ("--image_size=100", "multiple of 16"),
+        ("--image_size=100", "multiple of 16; the nearest is 96"),
         ("--epochs=0", "at least 1"),
         ("--frozen_blocks=6", "0 to 5"),
+        ("--unfreeze_epoch=-1", "unfreeze_epoch=-1.*0 or more"),
+        ("--encoder_rate_scale=0", "more than 0; --frozen_blocks=5"),
+        ("--class_balance=1.5", r"in \[0, 1\]"),
+        ("--cache=disk", "needs --cache_dir"),
         ("--monitor=val_loss", "not a loss.*val_mean_iou"),
         ("--monitor=val_miou", "must be a validation score"),
         ("--precision=float64", "value should be one of"),
-        ("--cache=disk --data_service=grpc://host:5050", "use --cache=none with it"),
+        ("--cache=memory --data_service=grpc://host:50", "use --cache=none with it"),
     ],
 )
 def test_wrong_flags_are_refused_before_anything_starts(argument, message):
@@ -181,8 +185,12 @@ def test_an_unknown_split_an_empty_one_and_a_large_batch_are_refused(
 ):
     with pytest.raises(ValueError, match="nonsense"):
         one_device(tmp_path, tiny_data_dir, "--validation_split=nonsense")
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="--validation_split has no example. Choose"):
         one_device(tmp_path, tiny_data_dir, "--validation_split=validation[:0]")
+    with pytest.raises(ValueError, match="--train_split has no example. Choose"):
+        one_device(tmp_path, tiny_data_dir, "--train_split=train[:0]")
+    with pytest.raises(ValueError, match="Unknown defect list 'dust'. Use one of"):
+        one_device(tmp_path, tiny_data_dir, "--exclude_defects=dust")
     with pytest.raises(ValueError, match="got 2 examples for global_batch_size 64"):
         one_device(tmp_path, tiny_data_dir, "--global_batch_size=64")
     assert not (tmp_path / "run").exists()
