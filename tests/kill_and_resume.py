@@ -3,9 +3,10 @@
     python -m tests.kill_and_resume --kills=20
 
 For one device and for two virtual ones: a run that is never disturbed, and one that is
-killed with SIGKILL `--kills` times, every other time while it writes a file. With
-`--deterministic` both must end with the same bits in every variable, the same scores
-and the same list of checkpoints.
+killed with SIGKILL `--kills` times, every other time while it writes a file or right
+after; the count says how often a half-written file was left. With `--deterministic`
+both must end with the same bits in every variable, the same scores and the same list of
+checkpoints.
 """
 
 import functools
@@ -31,9 +32,9 @@ TIMINGS = ("images_per_second", "input_wait")
 def kill_repeatedly(command, workdir, kills, seed=0, say=print):
     """Starts `command` until it succeeds, killing its first `kills` starts.
 
-    Every other kill waits for a temporary file, so it falls into a write; the others
-    fall at a random moment after a first file has changed, so that a run that can only
-    be killed early still moves on.
+    Every other kill waits for a temporary file and up to 30 ms more, so it falls into
+    a write or right after it; the others fall at a random moment after a first file has
+    changed, so that a run that can only be killed early still moves on.
 
     Args:
         command: list of str that trains in `workdir`.

@@ -3,9 +3,12 @@ import json
 import os
 import pathlib
 import random
+import signal
 import subprocess
 import sys
+import time
 
+import keras
 import numpy as np
 import pytest
 from absl import flags
@@ -14,7 +17,9 @@ from absl.testing import flagsaver
 import train
 from model.checkpoints import load_checkpoint
 from model.metrics import confusion_matrix, scores_from_confusion
+from model.run_state import read_progress
 from tests.kill_and_resume import differences, kill_repeatedly
+from tests.model.small_run import two_workers
 
 TINY = ("--image_size=32", "--encoder_weights=none", "--global_batch_size=2")
 ONE_STEP = (*TINY, "--train_split=train[:2]", "--epochs=1", "--panels=1")
@@ -27,16 +32,27 @@ def run_main(*arguments):
         for name in flags.FLAGS:
             flags.FLAGS[name].unparse()
         flags.FLAGS(["train.py", *arguments])
-        return train.main(["train.py"])
+        try:
+            return train.main(["train.py"])
+        finally:
+            keras.mixed_precision.set_dtype_policy("float32")
+
+
+def start_script(*arguments, **environment):
+    """Starts train.py in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "train.py", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | environment,
+    )
 
 
 def run_script(*arguments):
-    return subprocess.run(
-        [sys.executable, "train.py", *arguments],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
+    process = start_script(*arguments)
+    outputs = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, *outputs)
 
 
 @pytest.fixture(scope="module")
@@ -132,11 +148,110 @@ def test_a_grey_cache_trains(tiny_data_dir, tmp_path):
     assert 0 < read_history(tmp_path / "run")["val_mean_iou"] < 1
 
 
+def test_all_ways_of_learning_work_together(tiny_data_dir, tmp_path, monkeypatch):
+    """Unfreezing, averages, class weights, early stopping, bfloat16, a disk cache."""
+    trainers, build_trainer = [], train.build_trainer
+
+    def build(*arguments):
+        trainers.append(build_trainer(*arguments))
+        return trainers[-1]
+
+    monkeypatch.setattr(train, "build_trainer", build)
+    encoder, workdir = tmp_path / "vgg16.weights.h5", tmp_path / "run"
+    vgg16 = keras.applications.VGG16(include_top=False, weights=None)
+    vgg16.save_weights(encoder)
+    arguments = [
+        *("--image_size=32", "--global_batch_size=2", "--train_split=train[:2]"),
+        *("--strategy=one_device", f"--data_dir={tiny_data_dir}", "--panels=0"),
+        *(f"--workdir={workdir}", f"--encoder_weights={encoder}", "--unfreeze_epoch=2"),
+        *("--unfreeze_to=3", "--ema=0.5", "--class_balance=0.5", "--early_stopping=9"),
+        *("--precision=bfloat16", "--cache=disk", f"--cache_dir={tmp_path / 'cache'}"),
+    ]
+
+    def learned(trainer, block):
+        name = f"block{block}_conv1"
+        kernels = (m.get_layer(name).get_weights()[0] for m in (trainer.model, vgg16))
+        return np.abs(np.subtract(*kernels)).max() > 0
+
+    assert run_main(*arguments, "--epochs=1") == 0
+    (first,) = trainers
+    assert [learned(first, block) for block in (3, 4, 5)] == [False, False, True]
+    ground, _, small_rock, _ = first.loss.class_weights
+    assert 0 < ground < small_rock
+    model, details, _ = load_checkpoint(workdir)
+    assert details["precision"] == "bfloat16"
+    assert model.get_layer("block1_conv1").compute_dtype == "bfloat16"
+    averaged, trained = (m.get_layer("logits").kernel for m in (model, first.model))
+    averages = first.averaged_weights.averages
+    (average,) = [value for value in averages if value.shape == averaged.shape]
+    np.testing.assert_array_equal(averaged, average)
+    assert np.abs(averaged - trained).max() > 0
+    assert any(path.is_file() for path in (tmp_path / "cache").rglob("*"))
+    assert run_main(*arguments, "--epochs=2") == 0
+    second = trainers[1]
+    assert [learned(second, block) for block in (3, 4, 5)] == [False, True, True]
+    rows = second.progress.history
+    patience = read_progress(workdir).callbacks["EarlyStopping"]
+    assert patience["best"] == max(row["val_mean_iou"] for row in rows)
+    assert len(rows) == 2 and np.isfinite([row["loss"] for row in rows]).all()
+
+
+def test_sigterm_exits_75_and_the_same_command_finishes(tiny_data_dir, tmp_path):
+    workdir = tmp_path / "run"
+    arguments = [
+        *(*TINY, "--train_split=train[:4]", "--epochs=6", "--panels=0"),
+        *("--strategy=one_device", f"--data_dir={tiny_data_dir}"),
+        f"--workdir={workdir}",
+    ]
+    process = start_script(*arguments)
+    while not (workdir / "state.npz").exists():
+        assert process.poll() is None, process.stderr.read()[-3000:]
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 75, errors[-3000:]
+    assert "Stopped, state saved" in errors
+    assert read_progress(workdir).finished_of == 0
+    assert run_main(*arguments) == 0
+    assert read_progress(workdir).finished_of == 6
+    assert len((workdir / "history.csv").read_text().splitlines()) == 7
+
+
+def test_two_workers_train_as_one_device_and_only_the_chief_writes(
+    tiny_data_dir, tmp_path
+):
+    arguments = *ONE_STEP, f"--data_dir={tiny_data_dir}"
+    folders = [tmp_path / "chief", tmp_path / "other"]
+    workers = [
+        start_script(
+            *arguments,
+            "--strategy=multi_worker_mirrored",
+            f"--workdir={folder}",
+            TF_CONFIG=config,
+        )
+        for folder, config in zip(folders, two_workers(), strict=True)
+    ]
+    alone = tmp_path / "alone"
+    assert run_main(*arguments, "--strategy=one_device", f"--workdir={alone}") == 0
+    outputs = [worker.communicate(timeout=240) for worker in workers]
+    for worker, (_, errors) in zip(workers, outputs, strict=True):
+        assert worker.returncode == 0, errors[-3000:]
+    assert "workers=2 replicas=2" in outputs[0][1]
+    assert "Epoch 1/1" in outputs[0][0] and "Epoch 1/1" not in outputs[1][0]
+    assert not folders[1].exists()
+    one, two = read_history(alone), read_history(folders[0])
+    timings = {"images_per_second", "input_wait"}
+    assert one.keys() - timings == two.keys() - timings
+    for name in one.keys() - timings:
+        assert two[name] == pytest.approx(one[name], rel=1e-3, nan_ok=True), name
+    assert load_checkpoint(folders[0])[1]["epoch"] == 1
+
+
 def read_history(workdir):
     """Returns the only row of a run's history, as numbers."""
     with open(workdir / "history.csv") as file:
         (row,) = csv.DictReader(file)
-    return {name: float(value) for name, value in row.items()}
+    return {name: float(value or "nan") for name, value in row.items()}
 
 
 @pytest.mark.parametrize(
@@ -216,17 +331,33 @@ def test_a_user_sees_one_line_and_status_1(tmp_path):
     assert f"no built dataset in {tmp_path}" in result.stderr
 
 
-def small_command(workdir):
+def test_a_full_disk_under_the_event_files_costs_no_checkpoint(
+    tiny_data_dir, tmp_path, monkeypatch
+):
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(train.EventFiles, "on_epoch_end", full)
+    with pytest.raises(OSError, match="no space left"):
+        one_device(tmp_path, tiny_data_dir)
+    assert load_checkpoint(tmp_path / "run")[1]["epoch"] == 1
+
+
+def small_command(workdir, strategy):
     settings = {"workdir": str(workdir), "epochs": 6, "sleep": 0.05}
+    settings |= {"strategy": strategy, "replicas": 2}
     return [sys.executable, "-m", "tests.model.small_run", json.dumps(settings)]
 
 
-def test_killed_runs_end_as_if_undisturbed(tmp_path):
+@pytest.mark.parametrize(("strategy", "kills"), [("one_device", 3), ("mirrored", 2)])
+def test_killed_runs_end_as_if_undisturbed(strategy, kills, tmp_path):
     """The short form of `python -m tests.kill_and_resume`, on a small network."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run(small_command(whole), check=True, stderr=subprocess.DEVNULL)
-    made, _ = kill_repeatedly(small_command(killed), killed, kills=3, say=lambda _: 0)
-    assert made == 3
+    command = small_command(whole, strategy)
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    command = small_command(killed, strategy)
+    made, _ = kill_repeatedly(command, killed, kills, say=lambda _: 0)
+    assert made == kills
     assert differences(whole, killed) == []
 
 
