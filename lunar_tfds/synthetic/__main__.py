@@ -1,6 +1,6 @@
 """python -m lunar_tfds.synthetic --output_dir=DIR --num_scenes=N: draws scenes."""
 
-import resource
+import contextlib
 import sys
 import time
 
@@ -32,20 +32,24 @@ def main(argv):
     print(
         f"{new} scenes drawn, {_NUM_SCENES.value - new} already there: "
         f"{_OUTPUT_DIR.value}\n"
-        f"{new / (time.monotonic() - start):.2f} scenes/s, largest process "
-        f"{peak_memory():.0f} MB\n"
+        f"{new / (time.monotonic() - start):.2f} scenes/s{peak_memory()}\n"
         f"Next: tfds build lunar_rocks --manual_dir={_OUTPUT_DIR.value}"
     )
 
 
 def peak_memory():
-    """Returns the largest memory that this process or one it started has held, MB."""
-    peak = max(
-        resource.getrusage(who).ru_maxrss
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    # Kilobytes on Linux, bytes on macOS.
-    return peak / (1e6 if sys.platform == "darwin" else 1e3)
+    """Returns the most memory that this process or one it started has held, as text."""
+    with contextlib.suppress(ImportError):  # Windows does not tell.
+        import resource
+
+        peak = max(
+            resource.getrusage(who).ru_maxrss
+            for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        )
+        # Kilobytes on Linux, bytes on macOS.
+        peak /= 1e6 if sys.platform == "darwin" else 1e3
+        return f", largest process {peak:.0f} MB"
+    return ""
 
 
 if __name__ == "__main__":
