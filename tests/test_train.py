@@ -209,7 +209,7 @@ def test_sigterm_exits_75_and_the_same_command_finishes(tiny_data_dir, tmp_path)
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == 45, errors[-3000:]
+    assert process.returncode == 75, errors[-3000:]
     assert "Stopped, state saved" in errors
     assert read_progress(workdir).finished_of == 0
     assert run_main(*arguments) == 0
