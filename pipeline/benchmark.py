@@ -131,21 +131,23 @@ def decode_only(builder, split):
     decode = pixels.decoder(records.find(builder, split), "ground")
     count = input_pipeline.num_examples(builder, split)
     dataset = tf.data.Dataset.range(count).repeat()
-    return running.ready(running.mapped(dataset, decode).batch(BATCH_SIZE))
+    return running.ready(running.mapped_batches(dataset, decode, BATCH_SIZE))
 
 
 def warp_only(builder, split, size):
     """Returns endless batches warped from the same pixels again and again."""
     source = pixels.Source(records.find(builder, split), "ground", (size, size))
-    strength = Augmentation()
-    batch = [tf.stack(t) for t in zip(*map(source, range(BATCH_SIZE)), strict=True)]
-    apply = input_pipeline.warp_function(source, (size, size), strength, True)
+    strength, words_and_ids = Augmentation(), source(0)
+    warped = input_pipeline.Warp(source, (size, size), strength, True)
 
-    def warp(step):
-        return apply(batch, draw(strength, 0, step, BATCH_SIZE))
+    def plan(step):
+        return warped.prepare(draw(strength, 0, step, BATCH_SIZE))
 
-    dataset = tf.data.Dataset.range(tf.int64.max)
-    return running.ready(running.mapped(dataset, warp))
+    def warp(*prepared):
+        return warped(words_and_ids, prepared)
+
+    dataset = running.mapped(tf.data.Dataset.range(tf.int64.max), plan).unbatch()
+    return running.ready(running.mapped_batches(dataset, warp, BATCH_SIZE))
 
 
 def contestants(folder, num_frames, size):

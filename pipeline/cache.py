@@ -3,7 +3,7 @@
 Both kinds are one array per tensor, [examples, ...]: anonymous memory, or a file mapped
 into memory, whose pages the system shares between processes and gives back when it
 needs them. A tensor over such an array costs no copy, so any order of examples, and
-so a full permutation every epoch, costs what the pixels' own copy into a batch costs.
+so a full permutation every epoch, costs what one copy of the pixels costs.
 """
 
 import contextlib

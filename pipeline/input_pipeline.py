@@ -153,29 +153,23 @@ def training_dataset(
     stored = _stored(cache, cache_dir, builder, examples, source, selected)
     served = data_service is not None
     own = slice(replicas.start * batch_size, replicas.stop * batch_size)
+    read = _reader(source, stored)
+    warped = Warp(source, size, augmentation, xla)
 
-    def batches(step):
-        """Returns (step, place in the global batch, example) of each own example."""
+    def plan(step):
+        """Returns (number, what is done to it) of each own example of a step."""
         order = permutation(len(examples), seed, step // steps)
         numbers = order[step % steps * global_batch_size :][:global_batch_size][own]
-        places = tf.range(global_batch_size)[own]
-        shape = [len(replicas), batch_size]
-        steps_of = tf.fill(shape, step)
-        return steps_of, tf.reshape(places, shape), tf.reshape(numbers, shape)
+        changes = draw(augmentation, seed, step, global_batch_size)
+        return numbers, warped.prepare({k: v[own] for k, v in changes.items()})
 
-    apply = warp_function(source, size, augmentation, xla)
-
-    def augment(step, places, numbers, *tensors):
-        changes = draw(augmentation, seed, step[0], global_batch_size)
-        changes = {k: tf.gather(v, places) for k, v in changes.items()}
-        tensors = tensors or tuple(tf.gather(t, numbers) for t in stored)
-        return _finish(*apply(tensors, changes), one_hot)
+    def augmented(number, prepared):
+        return _finish(*warped(read(number), prepared), one_hot)
 
     start = start_epoch * steps + start_step
-    dataset = tf.data.Dataset.range(start, tf.int64.max).map(batches).unbatch()
-    if stored is None:
-        dataset = _load(dataset, source, batch_size, served)
-    dataset = running.mapped(dataset, augment, served)
+    dataset = tf.data.Dataset.range(start, tf.int64.max)
+    dataset = running.mapped(dataset, plan, served).unbatch()
+    dataset = running.mapped_batches(dataset, augmented, batch_size, served)
     if served:
         dataset = _served(dataset, data_service, len(replicas))
     return running.ready(dataset)
@@ -229,36 +223,27 @@ def evaluation_dataset(
     size = output_size(image_size)
     examples = _find(builder, split, exclude_defects, protocol)
     replicas, batch_size = replica_share(global_batch_size, input_context)
-    stored = None
     if examples.varied_sizes:
-        source = pixels.resized(examples, mask, size)
+        read = pixels.resized(examples, mask, size)
     else:
         source = pixels.Source(examples, mask, size, grey=_is_grey(cache_channels))
-        apply = warp_function(source, size, None, xla)
         selected = split, mask, exclude_defects, protocol
         stored = _stored(cache, cache_dir, builder, examples, source, selected)
+        read = _identical(_reader(source, stored), Warp(source, size, None, xla))
 
-    def batches(step):
-        """Returns (weight, example) of each own example."""
+    def plan(step):
+        """Returns (number, weight) of each own example of a step."""
         places = tf.range(replicas.start * batch_size, replicas.stop * batch_size)
         numbers = step * global_batch_size + tf.cast(places, tf.int64)
         inside = numbers < len(examples)
-        numbers = tf.where(inside, numbers, 0)
-        shape = [len(replicas), batch_size]
-        weights = tf.reshape(tf.cast(inside, tf.float32), shape)
-        return weights, tf.reshape(numbers, shape)
+        return tf.where(inside, numbers, 0), tf.cast(inside, tf.float32)
 
-    def resize(weights, numbers, *tensors):
-        if not examples.varied_sizes:
-            tensors = tensors or tuple(tf.gather(t, numbers) for t in stored)
-            tensors = apply(tensors, draw(None, 0, 0, batch_size))
-        return *_finish(*tensors, one_hot), weights
+    def resized(number, weight):
+        return *_finish(*read(number), one_hot), weight
 
     steps = -(-len(examples) // global_batch_size)
-    dataset = tf.data.Dataset.range(steps).map(batches).unbatch()
-    if stored is None:
-        dataset = _load(dataset, source, batch_size)
-    return running.ready(running.mapped(dataset, resize))
+    dataset = running.mapped(tf.data.Dataset.range(steps), plan).unbatch()
+    return running.ready(running.mapped_batches(dataset, resized, batch_size))
 
 
 def example_dataset(
@@ -373,14 +358,19 @@ def _stored(cache, cache_dir, builder, examples, source, selected):
     return caches.on_disk(source, len(examples), cache_dir, name)
 
 
-def _load(dataset, source, batch_size, elsewhere=False):
-    """Returns batches of numbers with the batches of their decoded pixels behind."""
+def _reader(source, stored):
+    """Returns a function from an example's number to its words and mask."""
+    if stored is None:
+        return source
+    return lambda number: tuple(tf.gather(tensor, number) for tensor in stored)
 
-    def load(*elements):
-        return *elements, *source(elements[-1])
 
-    dataset = running.mapped(dataset.unbatch(), load, elsewhere)
-    return dataset.batch(batch_size, drop_remainder=True)
+def _identical(read, warped):
+    """Returns a function from an example's number to its image and mask, unchanged."""
+    prepared = tf.nest.map_structure(
+        lambda tensor: tensor[0], warped.prepare(draw(None, 0, 0, 1))
+    )
+    return lambda number: warped(read(number), prepared)
 
 
 def _served(dataset, address, replicas):
@@ -396,24 +386,37 @@ def _served(dataset, address, replicas):
     return dataset.batch(replicas, drop_remainder=True).apply(distribute).unbatch()
 
 
-def warp_function(source, size, augmentation, xla):
-    """Returns a function ((words, masks), changes) -> (images, masks) of `size`."""
-    used = ["gain", "bias"]
-    table = None
-    if augmentation is not None and augmentation.gamma:
-        used += ["gamma"]
-    if augmentation is not None and augmentation.noise:
-        used += ["noise", "noise_start"]
-        table = warp.noise_table(size[0] * size[1] * 3)
-    compiled = tf.function(warp.warp, jit_compile=xla, autograph=False)
+class Warp:
+    """The compiled warp in two parts: what a step draws, then example by example."""
 
-    def apply(tensors, changes):
-        coordinates = warp.source_coordinates(changes, source.source_size, size)
-        chosen = {name: changes[name] for name in used}
-        return compiled(*tensors, coordinates, chosen, table, source.factors)
+    def __init__(self, source, size, augmentation, xla):
+        """Compiles nothing yet; the first example does.
 
-    return apply
+        Args:
+            source: `pixels.Source`.
+            size: (height, width) of the output, px.
+            augmentation: `Augmentation`, or None for none.
+            xla: whether to compile.
+        """
+        self._source, self._size = source, size
+        self._used, self._table = ["gain", "bias"], None
+        if augmentation is not None and augmentation.gamma:
+            self._used += ["gamma"]
+        if augmentation is not None and augmentation.noise:
+            self._used += ["noise", "noise_start"]
+            self._table = warp.noise_table(size[0] * size[1] * 3)
+        self._warp = tf.function(warp.warp, jit_compile=xla, autograph=False)
+
+    def prepare(self, changes):
+        """Returns what `__call__` needs of each example, from what `draw` returned."""
+        size = self._source.source_size
+        coordinates = warp.source_coordinates(changes, size, self._size)
+        return coordinates, {name: changes[name] for name in self._used}
+
+    def __call__(self, tensors, prepared):
+        """Returns image and mask of one example, see `warp.warp`."""
+        return self._warp(*tensors, *prepared, self._table, self._source.factors)
 
 
-def _finish(images, masks, one_hot):
-    return images, tf.one_hot(masks, palette.NUM_CLASSES) if one_hot else masks
+def _finish(image, ids, one_hot):
+    return image, tf.one_hot(ids, palette.NUM_CLASSES) if one_hot else ids

@@ -9,6 +9,9 @@ A source pixel is one word that holds its colours. XLA turns the four gathers of
 and everything after them, into one vectorized loop over the output as long as the
 gathers have the output's shape: hence indices that are repeated for each channel, where
 gathering once and unpacking would be three kernels and three times slower.
+
+The loop takes one example at a time, whose pixels were just read and still lie in the
+processor's cache: gathers from main memory would take twice the time.
 """
 
 import numpy as np
@@ -140,42 +143,41 @@ def whole_part(coordinate):
     return tf.bitwise.right_shift(coordinate, FRACTION_BITS)
 
 
-def warp(words, masks, coordinates, changes, table, pool):
-    """Returns resampled and brightened images, and their masks.
+def warp(words, ids, coordinates, changes, table, pool):
+    """Returns a resampled and brightened image, and its mask.
 
     Beyond the source's edges lies its mirror image, in image and mask alike.
 
     Args:
-        words: [batch, rows, columns], see `pack`.
-        masks: uint8 [batch, height, width]; rows and columns, unless the words are
-            pooled.
-        coordinates: what `source_coordinates` returned.
-        changes: dict of float32 [batch]: `gain` and `bias`, optionally `gamma`;
+        words: [rows, columns], see `pack`.
+        ids: uint8 [height, width]; rows and columns, unless the words are pooled.
+        coordinates: one example's of what `source_coordinates` returned.
+        changes: dict of float32 scalars: `gain` and `bias`, optionally `gamma`;
             `noise` and `noise_start` where there is a table.
         table: what `noise_table` returned, or None.
         pool: (rows, columns) of the source averaged into one word.
 
     Returns:
-        (float32 [batch, h, w, 3] in [0, 1], int32 [batch, h, w]).
+        (float32 [h, w, 3] in [0, 1], int32 [h, w]).
     """
     x_of_column, x_of_row, y_of_column, y_of_row = coordinates
-    batch, rows, columns = words.shape
-    height, width = masks.shape[1:]
-    x = _mirrored(x_of_column[:, None] + x_of_row[:, :, None], width)
-    y = _mirrored(y_of_column[:, None] + y_of_row[:, :, None], height)
+    rows, columns = words.shape
+    height, width = ids.shape
+    x = _mirrored(x_of_column[None] + x_of_row[:, None], width)
+    y = _mirrored(y_of_column[None] + y_of_row[:, None], height)
 
     nearest = tf.clip_by_value(whole_part(y), 0, height - 1) * width
     nearest += tf.clip_by_value(whole_part(x), 0, width - 1)
-    ids = tf.gather(tf.reshape(masks, [batch, -1]), nearest, batch_dims=1)
+    mask = tf.gather(tf.reshape(ids, [-1]), nearest)
 
     left, weight_x = neighbours(x, columns, pool[1])
     top, weight_y = neighbours(y, rows, pool[0])
     weight_x, weight_y = weight_x[..., None], weight_y[..., None]
     first = tf.repeat((top * columns + left)[..., None], 3, axis=-1)
-    pixels = tf.reshape(words, [batch, -1])
+    pixels = tf.reshape(words, [-1])
 
     def level(offset):
-        word = tf.gather(pixels, first + offset, batch_dims=1)
+        word = tf.gather(pixels, first + offset)
         if word.dtype == tf.int32:
             word = tf.bitwise.bitwise_and(tf.bitwise.right_shift(word, (0, 8, 16)), 255)
         return tf.cast(word, tf.float32)
@@ -185,7 +187,7 @@ def warp(words, masks, coordinates, changes, table, pool):
     upper += (level(across) - upper) * weight_x
     lower += (level(along + across) - lower) * weight_x
     image = _photometric(upper + (lower - upper) * weight_y, changes, table)
-    return image, tf.cast(ids, tf.int32)
+    return image, tf.cast(mask, tf.int32)
 
 
 def _mirrored(coordinate, length):
@@ -199,16 +201,15 @@ def _mirrored(coordinate, length):
 
 def _photometric(level, changes, table):
     """Returns grey levels 0..255 as [0, 1] pixels, with gain, bias, gamma and noise."""
-    value = {k: v[:, None, None, None] for k, v in changes.items()}
-    image = level * (value["gain"] / 255.0) + value["bias"]
-    if "gamma" in value:
+    image = level * (changes["gain"] / 255.0) + changes["bias"]
+    if "gamma" in changes:
         # XLA calls a library's pow pixel by pixel; log and exp it computes in vectors.
         logarithm = tf.math.log(tf.clip_by_value(image, 0.0, 1.0))
-        image = tf.exp(logarithm * value["gamma"])
+        image = tf.exp(logarithm * changes["gamma"])
     if table is not None:
-        starts = tf.cast(changes["noise_start"] * NOISE_STARTS, tf.int32)
-        place = tf.reshape(tf.range(int(np.prod(image.shape[1:]))), image.shape[1:])
+        start = tf.cast(changes["noise_start"] * NOISE_STARTS, tf.int32)
+        place = tf.reshape(tf.range(int(np.prod(image.shape))), image.shape)
         # A gather joins the loop over the output; slices would be loops of their own.
-        noise = tf.gather(table, starts[:, None, None, None] + place)
-        image += tf.cast(noise, tf.float32) * (value["noise"] * NOISE_UNIT)
+        noise = tf.gather(table, start + place)
+        image += tf.cast(noise, tf.float32) * (changes["noise"] * NOISE_UNIT)
     return tf.clip_by_value(image, 0.0, 1.0)

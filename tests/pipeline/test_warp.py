@@ -27,17 +27,16 @@ def run(image, ids, *, size=SIZE, xla=False, table=None, **changes):
     used = ["gain", "bias", "gamma"] + (
         ["noise", "noise_start"] if table is not None else []
     )
-    words = warp.pack(tf.constant(image))[None]
     apply = compiled if xla else warp.warp
-    images, masks = apply(
-        words,
-        tf.constant(ids)[None],
-        coordinates,
-        {k: changes[k] for k in used},
+    warped, mask = apply(
+        warp.pack(tf.constant(image)),
+        tf.constant(ids),
+        [c[0] for c in coordinates],
+        {k: changes[k][0] for k in used},
         table,
         (1, 1),
     )
-    return images[0].numpy(), masks[0].numpy()
+    return warped.numpy(), mask.numpy()
 
 
 def pair(seed=0, source=SOURCE):
@@ -181,15 +180,13 @@ def test_noise_has_the_deviation_asked_for_and_none_of_another_start():
 
 def test_grey_words_give_three_equal_channels():
     image, ids = pair()
-    words = warp.pack(tf.constant(image[..., :1]))[None]
+    words = warp.pack(tf.constant(image[..., :1]))
     changes = augmentation.draw(None, 0, 0, 1)
-    coordinates = warp.source_coordinates(changes, SOURCE, SOURCE)
-    used = {k: changes[k] for k in ("gain", "bias")}
-    warped, mask = warp.warp(words, ids[None], coordinates, used, None, (1, 1))
-    np.testing.assert_allclose(
-        warped[0], np.repeat(image[..., :1], 3, -1) / 255.0, 1e-6
-    )
-    np.testing.assert_array_equal(mask[0], ids)
+    coordinates = [c[0] for c in warp.source_coordinates(changes, SOURCE, SOURCE)]
+    used = {k: changes[k][0] for k in ("gain", "bias")}
+    warped, mask = warp.warp(words, ids, coordinates, used, None, (1, 1))
+    np.testing.assert_allclose(warped, np.repeat(image[..., :1], 3, -1) / 255.0, 1e-6)
+    np.testing.assert_array_equal(mask, ids)
 
 
 def test_draws_depend_on_seed_and_step_and_stay_within_strengths():
