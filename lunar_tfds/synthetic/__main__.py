@@ -38,13 +38,15 @@ def main(argv):
 
 
 def peak_memory():
-    """Returns the most memory that this process or one it started has held, as text."""
+    """Returns the most memory that a process has held which drew scenes, as text."""
     with contextlib.suppress(ImportError):  # Windows does not tell.
         import resource
 
-        peak = max(
-            resource.getrusage(who).ru_maxrss
-            for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        # This process's own figure counts what started it, in Linux; with several
+        # processes it draws nothing.
+        peak = (
+            resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+            or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         )
         # Kilobytes on Linux, bytes on macOS.
         peak /= 1e6 if sys.platform == "darwin" else 1e3
