@@ -113,6 +113,25 @@ def is_result(path, output):
     return path.name.endswith(RESULTS) and path.parent.resolve() == output.resolve()
 
 
+def check_neighbours(files, output):
+    """Raises ValueError where a person's own file would be written over.
+
+    That is one beside its image in `output`, called like a result, where no run has
+    left its summary.
+    """
+    if (output / SUMMARY).exists():
+        return
+    for file in files:
+        for end in RESULTS[1:]:
+            result = output / f"{file.name}{end}"
+            if result.exists() and file.path.parent.resolve() == output.resolve():
+                raise ValueError(
+                    f"{result} exists beside its image and would be written over, and "
+                    f"no {SUMMARY} tells that an earlier run wrote it. Pass another "
+                    "--output_dir, or remove it if it is a result."
+                )
+
+
 def write_results(output, name, image, prediction):
     """Writes all files of one image."""
     mask = prediction.mask
@@ -178,6 +197,7 @@ def main(argv):
     files = images.find_images(
         FLAGS.images, exclude=lambda path: is_result(path, output)
     )
+    check_neighbours(files, output)
     predictor = Predictor(
         FLAGS.checkpoint, tta=FLAGS.tta, tile=FLAGS.tile, batch_size=FLAGS.batch_size
     )

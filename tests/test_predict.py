@@ -193,6 +193,16 @@ def test_a_photo_elsewhere_may_be_called_like_a_result(checkpoint, photos, tmp_p
     assert "a_mask.png" in rows(tmp_path)
 
 
+def test_a_mask_of_somebodys_own_beside_its_image_stays(checkpoint, photos, caplog):
+    own = photos / "a_mask.png"
+    own.write_bytes(b"drawn by hand")
+    flags = (f"--checkpoint={checkpoint}", f"--images={photos}")
+    assert run(*flags, f"--output_dir={photos}") == 1
+    assert f"{own} exists beside its image" in caplog.text
+    assert own.read_bytes() == b"drawn by hand"
+    assert not (photos / "a_overlay.png").exists()
+
+
 def test_bad_input_is_one_line_and_writes_nothing(checkpoint, photos, tmp_path, caplog):
     (tmp_path / "file").write_text("")
     for flag, message in (
