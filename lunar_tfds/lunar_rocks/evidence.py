@@ -10,12 +10,13 @@ import numpy as np
 from absl import logging
 
 from lunar_tfds import palette
+from lunar_tfds.lunar_rocks import runs
 from lunar_tfds.palette import GROUND, LARGE_ROCK, NUM_CLASSES, SKY, SMALL_ROCK
 
 # A rendered sky is black: 99.2 % of its pixels are below 8 in frame 0001.
 DARK = 8
 # Sky reaches the upper edge of every frame that has any, so these rows tell, px.
-TOP_ROWS = 16
+TOP_ROWS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,37 +137,41 @@ def summary(statistics):
     }
 
 
-def gather(frame, top, runs, boxes, rock_threshold):
+def gather(frame, top, found, labels, boxes):
     """Returns the Statistics of one frame.
 
     Args:
         frame: layout.Frame.
         top: uint8 [TOP_ROWS, width, 3], the upper rows of a render, or None where its
             labels have no sky there.
-        runs: runs.Runs of its label images.
+        found: runs.Runs of its label images.
+        labels: runs.Labels of them as stored, from some threshold on.
         boxes: list of (top, left, bottom, right), px.
-        rock_threshold: intensity from which rocks count in the stored masks.
     """
-    found = Statistics()
-    table = _table(runs, rock_threshold)
+    statistics = Statistics()
+    table = labels.table
     masks = {"ground_mask": table.sum(axis=1), "clean_mask": table.sum(axis=0)}
-    found.pixel_counts[frame.split] = {k: v.tolist() for k, v in masks.items()}
-    if frame.is_photo:
-        return found
-    # The rules speak of the author's threshold.
-    if rock_threshold != palette.ROCK_THRESHOLD:
-        table = _table(runs, palette.ROCK_THRESHOLD)
-    ground = runs.spread(palette.class_ids(runs.ground))
+    statistics.pixel_counts[frame.split] = {k: v.tolist() for k, v in masks.items()}
+    if not frame.is_photo:
+        # The rules speak of the author's threshold, whatever is stored.
+        if labels.rock_threshold != palette.ROCK_THRESHOLD:
+            labels = found.labels()
+        _judge(statistics, top, found, labels, boxes)
+    return statistics
+
+
+def _judge(statistics, top, found, labels, boxes):
+    table, ground = labels.table, labels.ground
     bare, sky, small, _ = table.sum(axis=1).tolist()
     both_sky = int(table[SKY, SKY])
     rocks = table[SMALL_ROCK:, SMALL_ROCK:]
-    overlap = (runs.ground[:, 1] != 0) & (runs.ground[:, 2] != 0)
-    overlap = _pixels(palette.class_ids(runs.clean)[overlap], runs.lengths[overlap])
-    cases = found.cases
+    overlap = _overlap(found)
+    cases = statistics.cases
     cases["skies_agree"] = [both_sky, sky + int(table[:, SKY].sum()) - both_sky]
     cases["rocks_agree"] = [int(rocks.trace()), int(rocks.sum())]
     if top is not None:
-        dark = (top < DARK).all(axis=-1)[ground[:TOP_ROWS] == SKY]
+        brightest = np.maximum(np.maximum(top[..., 0], top[..., 1]), top[..., 2])
+        dark = brightest[ground[:TOP_ROWS] == SKY] < DARK
         cases["sky_is_dark"] = [int(np.count_nonzero(dark)), dark.size]
     if sky:
         cases["sky_is_above"] = _sky_above(ground[:, ::8])
@@ -177,22 +182,15 @@ def gather(frame, top, runs, boxes, rock_threshold):
     cases["ground_is_common"] = [bare, bare + small]
     cases["boxes_hold_large_rocks"] = _boxes(ground, boxes)
     for name, (holds, total) in cases.items():
-        found.frames[name] = int(total > 0)
-        found.broken[name] = int(holds < RULES[name].share * total)
-    return found
+        statistics.frames[name] = int(total > 0)
+        statistics.broken[name] = int(holds < RULES[name].share * total)
 
 
-def _table(runs, rock_threshold):
-    """Returns the pixels of each class in ground (rows) that are each in clean."""
-    pair = palette.class_ids(runs.ground, rock_threshold) * NUM_CLASSES
-    pair += palette.class_ids(runs.clean, rock_threshold)
-    table = _pixels(pair, runs.lengths, NUM_CLASSES**2)
-    return table.reshape(NUM_CLASSES, NUM_CLASSES)
-
-
-def _pixels(values, lengths, size=NUM_CLASSES):
-    """Returns the pixels of each value below `size`, exact up to 2**53."""
-    return np.bincount(values, lengths, size).astype(np.int64)
+def _overlap(found):
+    """Returns the pixels of each class in clean where ground is green and blue."""
+    overlap = (found.ground[:, 1] != 0) & (found.ground[:, 2] != 0)
+    ids = palette.class_ids(found.clean)[overlap]
+    return runs.count_pixels(ids, found.lengths[overlap])
 
 
 def _sky_above(ground):

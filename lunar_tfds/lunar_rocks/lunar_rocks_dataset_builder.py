@@ -270,7 +270,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         if result.problem:
             return result, None
         example = examples.example(result, boxes, defects)
-        return result, self.info.features.serialize_example(example)
+        return result, examples.serialize(example)
 
     def _generate_examples(self, results):
         """Yields (frame id, bytes) of what `_read` returned, and adds up the rest."""

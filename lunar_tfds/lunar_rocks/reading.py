@@ -76,7 +76,8 @@ def read_frame(source, frame, boxes, rock_threshold):
         if not frame.is_photo:
             _check_colors(frame.ground, "ground", found.ground, found.lengths)
         _check_colors(frame.clean, "clean", found.clean, found.lengths)
-        ids = found.spread(palette.class_ids(found.ground, rock_threshold))
+        labels = found.labels(rock_threshold)
+        ids = labels.ground
         has_sky = (ids[: evidence.TOP_ROWS] == palette.SKY).any()
         top = _top_rows(image) if has_sky and not frame.is_photo else None
     except OffPaletteError:
@@ -85,14 +86,13 @@ def read_frame(source, frame, boxes, rock_threshold):
         return Reading(frame, problem=f"{name}: {error}")
     ground_mask = clean_mask = png.encode_ids(ids)
     if not frame.is_photo:
-        clean_ids = found.spread(palette.class_ids(found.clean, rock_threshold))
-        clean_mask = png.encode_ids(clean_ids)
+        clean_mask = png.encode_ids(labels.clean)
     return Reading(
         frame,
         image=image,
         ground_mask=ground_mask,
         clean_mask=clean_mask,
-        statistics=evidence.gather(frame, top, found, boxes, rock_threshold),
+        statistics=evidence.gather(frame, top, found, labels, boxes),
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import os
 import re
 import zipfile
 import zlib
@@ -47,16 +48,27 @@ class FolderSource:
         self.description = f"folder {root}"
         self.sizes = {}
         for folder in ("", *layout.FOLDERS):
-            path = self._root / folder if folder else self._root
-            if path.is_dir():
-                for file in path.iterdir():
-                    name = f"{folder}/{file.name}" if folder else file.name
-                    if layout.is_dataset_file(name) and not file.is_dir():
-                        self.sizes[name] = file.stat().length
+            prefix = f"{folder}/" if folder else ""
+            for name, size in _list(self._root / folder if folder else self._root):
+                if layout.is_dataset_file(prefix + name):
+                    self.sizes[prefix + name] = size
 
     def read(self, name):
         """Returns the bytes of a file."""
         return (self._root / name).read_bytes()
+
+
+def _list(folder):
+    """Yields the (name, bytes) of each file in a folder that may be missing."""
+    if os.path.isdir(folder):  # Local; epath looks the owner of each file up as well.
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not entry.is_dir():
+                    yield entry.name, entry.stat().st_size
+    elif folder.is_dir():
+        for path in folder.iterdir():
+            if not path.is_dir():
+                yield path.name, path.stat().length
 
 
 class ZipSource:

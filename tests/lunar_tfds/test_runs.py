@@ -16,18 +16,22 @@ COLORS = np.array(
 INDICES = hnp.arrays(np.uint8, (2, 20, 8), elements=st.integers(0, len(COLORS) - 1))
 
 
-@given(INDICES)
-def test_runs_spread_back_to_the_images(indices):
+@given(INDICES, st.sampled_from([50, 100, 255]))
+def test_runs_hold_the_colours_and_classes_of_the_images(indices, threshold):
     ground, clean = COLORS[indices]
     found = runs.find(building.rgbx(ground), building.rgbx(clean))
     assert found.lengths.sum() == 160 and found.lengths.min() > 0
     for image, colors in ((ground, found.ground), (clean, found.clean)):
-        ids = palette.class_ids(image)
-        np.testing.assert_array_equal(found.spread(palette.class_ids(colors)), ids)
-        for channel in range(3):
-            np.testing.assert_array_equal(
-                found.spread(colors[:, channel]), image[..., channel]
-            )
+        spread = np.repeat(colors, found.lengths, axis=0).reshape(image.shape)
+        np.testing.assert_array_equal(spread, image)
+    labels = found.labels(threshold)
+    ids = [palette.class_ids(image, threshold) for image in (ground, clean)]
+    np.testing.assert_array_equal(labels.ground, ids[0])
+    np.testing.assert_array_equal(labels.clean, ids[1])
+    np.testing.assert_array_equal(
+        labels.table,
+        [[((ids[0] == g) & (ids[1] == c)).sum() for c in range(4)] for g in range(4)],
+    )
 
 
 def test_a_run_ends_where_either_image_changes_and_goes_on_in_the_next_row():
@@ -49,13 +53,8 @@ def test_statistics_count_pixels(indices):
     ground_rgb, clean_rgb = COLORS[indices]
     ground, clean = palette.class_ids(ground_rgb), palette.class_ids(clean_rgb)
     frame = layout.Frame("0001", "train", "", "", "")
-    found = evidence.gather(
-        frame,
-        None,
-        runs.find(building.rgbx(ground_rgb), building.rgbx(clean_rgb)),
-        [],
-        100,
-    )
+    pair = runs.find(building.rgbx(ground_rgb), building.rgbx(clean_rgb))
+    found = evidence.gather(frame, None, pair, pair.labels(), [])
     for mask, ids in (("ground_mask", ground), ("clean_mask", clean)):
         expected = np.bincount(ids.ravel(), minlength=4).tolist()
         assert found.pixel_counts["train"][mask] == expected
@@ -79,6 +78,6 @@ def test_rules_keep_the_authors_threshold():
     ground[10:, :, 1] = 60  # A rock from 50 on, none from the author's 100 on.
     found = runs.find(building.rgbx(ground), building.rgbx(np.zeros_like(ground)))
     frame = layout.Frame("0001", "train", "", "", "")
-    low = evidence.gather(frame, None, found, [], 50)
+    low = evidence.gather(frame, None, found, found.labels(50), [])
     assert low.pixel_counts["train"]["ground_mask"] == [80, 0, 80, 0]
     assert low.cases["ground_is_common"] == [160, 160]
