@@ -110,7 +110,11 @@ def is_result(path, output):
 
     The folder itself does not tell: people's images may lie in it, or below it.
     """
-    return path.name.endswith(RESULTS) and path.parent.resolve() == output.resolve()
+    return path.name.endswith(RESULTS) and _lies_in(path, output)
+
+
+def _lies_in(path, folder):
+    return path.parent.resolve() == folder.resolve()
 
 
 def check_neighbours(files, output):
@@ -122,9 +126,11 @@ def check_neighbours(files, output):
     if (output / SUMMARY).exists():
         return
     for file in files:
+        if not _lies_in(file.path, output):
+            continue
         for end in RESULTS[1:]:
             result = output / f"{file.name}{end}"
-            if result.exists() and file.path.parent.resolve() == output.resolve():
+            if result.exists():
                 raise ValueError(
                     f"{result} exists beside its image and would be written over, and "
                     f"no {SUMMARY} tells that an earlier run wrote it. Pass another "

@@ -16,7 +16,7 @@ from lunar_tfds.palette import GROUND, LARGE_ROCK, NUM_CLASSES, SKY, SMALL_ROCK
 # A rendered sky is black: 99.2 % of its pixels are below 8 in frame 0001.
 DARK = 8
 # Sky reaches the upper edge of every frame that has any, so these rows tell, px.
-TOP_ROWS = 8
+TOP_ROWS = 16
 
 
 @dataclasses.dataclass(frozen=True)

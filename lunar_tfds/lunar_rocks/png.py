@@ -104,7 +104,7 @@ def _deflate(rows):
     step = max(1, _PIECE // rows.shape[1])
     for start in range(0, len(rows), step):
         # Run lengths alone: less than half the time of level 6, 1 to 8 KB a mask.
-        packer = zlib.compressobj(6, wbits=-15, memLevel=6, strategy=zlib.Z_RLE)
+        packer = zlib.compressobj(6, wbits=-15, strategy=zlib.Z_RLE)
         parts.append(packer.compress(rows[start : start + step]))
         is_last = start + step >= len(rows)
         parts.append(packer.flush(zlib.Z_FINISH if is_last else zlib.Z_SYNC_FLUSH))

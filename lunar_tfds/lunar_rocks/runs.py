@@ -87,9 +87,9 @@ def find(ground, clean):
     """
     images = [ground] if clean is ground else [ground, clean]
     pixels = [image.view(np.uint32).ravel() for image in images]
-    changes = np.ones(pixels[0].size + 1, bool)
-    np.not_equal(pixels[0][1:], pixels[0][:-1], out=changes[1:-1])
-    for image in pixels[1:]:
+    changes = np.zeros(pixels[0].size + 1, bool)
+    changes[0] = changes[-1] = True
+    for image in pixels:
         changes[1:-1] |= image[1:] != image[:-1]
     starts = np.flatnonzero(changes)
     colors = [_colors(image.take(starts[:-1])) for image in pixels]

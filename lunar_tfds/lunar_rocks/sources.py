@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import os
+import posixpath
 import re
 import zipfile
 import zlib
@@ -48,10 +49,10 @@ class FolderSource:
         self.description = f"folder {root}"
         self.sizes = {}
         for folder in ("", *layout.FOLDERS):
-            prefix = f"{folder}/" if folder else ""
-            for name, size in _list(self._root / folder if folder else self._root):
-                if layout.is_dataset_file(prefix + name):
-                    self.sizes[prefix + name] = size
+            for file, size in _list(self._root / folder):
+                name = posixpath.join(folder, file)
+                if layout.is_dataset_file(name):
+                    self.sizes[name] = size
 
     def read(self, name):
         """Returns the bytes of a file."""

@@ -74,6 +74,13 @@ def test_ids_survive_the_small_writer(height, width, random):
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), ids)
 
 
+@pytest.mark.parametrize("shape", [(480, 720), (89, 720), (3, 70_000)])
+def test_ids_of_several_compressors_are_one_picture(shape):
+    ids = np.random.default_rng(0).integers(0, 4, shape, np.uint8)
+    found = np.asarray(Image.open(io.BytesIO(png.encode_ids(ids))))
+    np.testing.assert_array_equal(found, ids)
+
+
 def damage(folder):
     """Damages three frames and a photo; returns what an error must say of each."""
     images = folder / "images"

@@ -203,12 +203,12 @@ def test_one_frame_with_a_bright_sky_is_counted_and_logged(folder, tmp_path, cap
     builder = building.build(copy, tmp_path / "d")
     rule = builder.info.metadata["label_rules"]["sky_is_dark"]
     assert rule["frames_breaking_it"] == 1 and rule["holds"] < rule["of"]
-    assert "1 of 6 frames break the rule: sky in the upper 8 rows" in caplog.text
+    assert "1 of 6 frames break the rule: sky in the upper 16 rows" in caplog.text
 
 
 def test_bright_skies_everywhere_stop(folder, tmp_path):
     copy = recolour(folder, tmp_path / "k", ["render"], lambda pixels: pixels | 64)
-    with pytest.raises(ValueError, match="sky in the upper 8 rows .*: 0.0% of"):
+    with pytest.raises(ValueError, match="sky in the upper 16 rows .*: 0.0% of"):
         building.build(copy, tmp_path / "d")
 
 

@@ -35,6 +35,15 @@ def assert_like_the_folder(plain, manual_dir, data_dir):
     assert builder.info.metadata[key] == plain[0].info.metadata[key]
 
 
+def test_a_remote_folder_is_listed_like_a_local_one(folder, monkeypatch):
+    expected = sources.FolderSource(folder).sizes
+    # Of this module only: epath itself asks the same question of the system.
+    path = types.SimpleNamespace(isdir=lambda _: False)
+    monkeypatch.setattr(sources, "os", types.SimpleNamespace(path=path))
+    assert sources.FolderSource(folder).sizes == expected
+    assert len(expected) >= 4 * 3 + 2
+
+
 def test_folder_nested_one_deeper(folder, plain, tmp_path):
     (tmp_path / "k" / "sample_data").mkdir(parents=True)
     building.copy(folder, tmp_path / "k" / "archive")
