@@ -27,23 +27,15 @@ KINDS = ("render", "ground", "clean")
 
 
 def multiply(source, folder, num_frames):
-    """Links the frames of a source under new numbers.
-
-    Returns:
-        list of (render, ground, clean) paths.
-    """
+    """Links the frames of a source, and copies their boxes, under new numbers."""
     ids = sorted(path.stem[6:] for path in (source / "images/render").glob("*.png"))
-    frames = []
     for number in range(num_frames):
-        old, files = ids[number % len(ids)], []
+        old = ids[number % len(ids)]
         for kind in KINDS:
             file = folder / f"images/{kind}/{kind}{number + 1:04d}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             os.link(source / f"images/{kind}/{kind}{old}.png", file)
-            files.append(file)
-        frames.append(files)
     _multiply_boxes(source, folder, [int(frame_id) for frame_id in ids], num_frames)
-    return frames
 
 
 def _multiply_boxes(source, folder, ids, num_frames):
@@ -58,25 +50,28 @@ def _multiply_boxes(source, folder, ids, num_frames):
             table.writerows([number + 1, *box] for box in boxes)
 
 
-def floor(frames, folder):
+def floor(source, folder):
     """Decodes every mask once and copies every render, on all cores.
 
-    It decodes with the builder's own function, writes the bytes of the renders into one
-    TFRecord file, and does nothing else: no check, no class ids, no mask is stored.
+    It reads and decodes with the builder's own functions, writes the bytes of the
+    renders into one TFRecord file, and does nothing else: no check, no class ids, no
+    mask is stored.
 
     Args:
-        frames: list of (render, ground, clean) paths.
+        source: folder in the Kaggle layout.
         folder: where the copies go.
     """
     import tensorflow as tf
 
-    from lunar_tfds.lunar_rocks import parallel, reading
+    from lunar_tfds.lunar_rocks import layout, parallel, reading, sources
 
-    def work(files):
-        render, *masks = files
-        for mask in masks:
-            reading.decode(mask.read_bytes())
-        return render.read_bytes()
+    files = sources.FolderSource(source)
+    frames, _, _ = layout.find_frames(files.sizes)
+
+    def work(frame):
+        for mask in (frame.ground, frame.clean):
+            reading.decode(files.read(mask))
+        return files.read(frame.image)
 
     folder.mkdir()
     with tf.io.TFRecordWriter(str(folder / "renders.tfrecord")) as writer:
@@ -119,22 +114,23 @@ def main(argv):
     source = pathlib.Path(FLAGS.source)
     with tempfile.TemporaryDirectory(dir=source.parent) as temporary:
         root = pathlib.Path(temporary)
-        frames = multiply(source, root / "kaggle", FLAGS.num_frames)
+        num_frames = FLAGS.num_frames
+        multiply(source, root / "kaggle", num_frames)
         if not FLAGS.only_build:
-            compare(root, frames)
+            compare(root, num_frames)
         else:
             wall, _ = seconds(build, root / "kaggle", root / "data")
-            print(f"{len(frames)} frames in {wall:.1f} s, {len(frames) / wall:.0f}/s")
+            print(f"{num_frames} frames in {wall:.1f} s, {num_frames / wall:.0f}/s")
     # Kilobytes on Linux, bytes on macOS.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     peak = peak / 2 ** (30 if sys.platform == "darwin" else 20)
     print(f"peak memory {peak:.2f} GiB")
 
 
-def compare(root, frames):
+def compare(root, num_frames):
     """Measures all rivals in turn, several rounds, and prints the best of each."""
     rivals = {
-        "floor: decode masks, copy renders": lambda to: floor(frames, to),
+        "floor: decode masks, copy renders": lambda to: floor(root / "kaggle", to),
         "build, all cores": lambda to: build(root / "kaggle", to),
         "build, one thread": lambda to: build(root / "kaggle", to, 1),
     }
@@ -148,10 +144,10 @@ def compare(root, frames):
             best[name] = tuple(map(min, taken, fastest))
             shutil.rmtree(root / "out")
     least_wall, least_cpu = next(iter(best.values()))
-    print(f"{len(frames)} frames, {os.cpu_count()} cores, best of {FLAGS.rounds}")
+    print(f"{num_frames} frames, {os.cpu_count()} cores, best of {FLAGS.rounds}")
     print(f"{'':36}{'frames/s':>10}{'x floor':>9}{'CPU ms/frame':>14}{'x floor':>9}")
     for name, (wall, cpu) in best.items():
-        rate, cost = len(frames) / wall, 1e3 * cpu / len(frames)
+        rate, cost = num_frames / wall, 1e3 * cpu / num_frames
         ratios = wall / least_wall, cpu / least_cpu
         print(f"{name:36}{rate:10.0f}{ratios[0]:9.2f}{cost:14.1f}{ratios[1]:9.2f}")
 

@@ -84,7 +84,7 @@ def serialize(example):
     for item in example["objects"]:
         boxes.value.extend(item["bbox"])
     for name, value in example["defects"].items():
-        feature[f"defects/{name}"].int64_list.value.append(value)
+        feature[f"defects/{name}"].int64_list.value.append(int(value))
     return message.SerializeToString()
 
 

@@ -56,7 +56,8 @@ class FolderSource:
 
     def read(self, name):
         """Returns the bytes of a file."""
-        return (self._root / name).read_bytes()
+        data = _read_local(f"{self._root}/{name}", self.sizes[name])
+        return data or (self._root / name).read_bytes()
 
 
 def _list(folder):
@@ -70,6 +71,23 @@ def _list(folder):
         for path in folder.iterdir():
             if not path.is_dir():
                 yield path.name, path.stat().length
+
+
+def _read_local(path, size):
+    """Returns the bytes of a local file that has the size it should have, else None.
+
+    Three calls of the system, where `open` and `read` make eight, take a third of the
+    time: in each, Python's lock goes to another thread and has to be won back.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    except OSError:  # Remote, or an error that the caller's own attempt will name.
+        return None
+    try:
+        data = os.read(file, size + 1)
+    finally:
+        os.close(file)
+    return data if len(data) == size else None
 
 
 class ZipSource:

@@ -44,6 +44,20 @@ def test_a_remote_folder_is_listed_like_a_local_one(folder, monkeypatch):
     assert len(expected) >= 4 * 3 + 2
 
 
+def test_a_file_that_changed_since_it_was_listed_is_read_whole(folder, tmp_path):
+    building.copy(folder, tmp_path / "k")
+    source = sources.FolderSource(tmp_path / "k")
+    name = "images/clean/clean0001.png"
+    content = (tmp_path / "k" / name).read_bytes()
+    assert source.read(name) == content
+    for changed in (content + b"more", content[:-3], b""):
+        (tmp_path / "k" / name).write_bytes(changed)
+        assert source.read(name) == changed
+    (tmp_path / "k" / name).unlink()
+    with pytest.raises(FileNotFoundError, match="clean0001.png"):
+        source.read(name)
+
+
 def test_folder_nested_one_deeper(folder, plain, tmp_path):
     (tmp_path / "k" / "sample_data").mkdir(parents=True)
     building.copy(folder, tmp_path / "k" / "archive")
