@@ -46,8 +46,7 @@ class Labels:
         return table.reshape(NUM_CLASSES, NUM_CLASSES)
 
     def _spread(self, ids):
-        # Numpy repeats a few long runs several times as fast as many short ones.
-        return np.repeat(*_merge(ids, self.lengths)).reshape(self.shape)
+        return np.repeat(ids, self.lengths).reshape(self.shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,15 +55,21 @@ class Runs:
 
     Attributes:
         shape: (height, width) of the images, px.
-        lengths: int64 [runs], px; a run may go on in the next row.
+        starts: int64 [runs + 1], the first pixel of each and the end of the last; a run
+            may go on in the next row.
         ground: uint8 [runs, 3], RGB of the raw label image, each channel contiguous.
         clean: the same of the cleaned one.
     """
 
     shape: tuple
-    lengths: np.ndarray
+    starts: np.ndarray
     ground: np.ndarray
     clean: np.ndarray
+
+    @functools.cached_property
+    def lengths(self):
+        """Pixels of each run, int64 [runs]."""
+        return np.diff(self.starts)
 
     def labels(self, rock_threshold=palette.ROCK_THRESHOLD):
         """Returns the Labels that the colours mean.
@@ -74,7 +79,11 @@ class Runs:
         """
         pairs = palette.class_ids(self.ground, rock_threshold) * NUM_CLASSES
         pairs += palette.class_ids(self.clean, rock_threshold)
-        return Labels(rock_threshold, self.shape, *_merge(pairs, self.lengths))
+        # Neighbours of one pair become one run: far fewer are left.
+        changes = np.flatnonzero(pairs[1:] != pairs[:-1]) + 1
+        first = np.concatenate([[0], changes])
+        lengths = np.diff(self.starts.take(first), append=self.starts[-1])
+        return Labels(rock_threshold, self.shape, pairs.take(first), lengths)
 
 
 def find(ground, clean):
@@ -93,7 +102,7 @@ def find(ground, clean):
         changes[1:-1] |= image[1:] != image[:-1]
     starts = np.flatnonzero(changes)
     colors = [_colors(image.take(starts[:-1])) for image in pixels]
-    return Runs(ground.shape[:2], np.diff(starts), colors[0], colors[-1])
+    return Runs(ground.shape[:2], starts, colors[0], colors[-1])
 
 
 def count_pixels(values, lengths, size=NUM_CLASSES):
@@ -110,10 +119,3 @@ def count_pixels(values, lengths, size=NUM_CLASSES):
 def _colors(pixels):
     # Numpy compares contiguous bytes ten times as fast as every fourth.
     return np.asfortranarray(pixels.view(np.uint8).reshape(-1, 4)[:, :3])
-
-
-def _merge(values, lengths):
-    """Returns (values, lengths) with neighbouring runs of one value made one."""
-    starts = np.flatnonzero(values[1:] != values[:-1]) + 1
-    starts = np.concatenate([[0], starts])
-    return values[starts], np.add.reduceat(lengths, starts)
