@@ -49,8 +49,9 @@ class Predictor:
     Each image is resized to the trained size as in evaluation, the probabilities are
     resized back bilinearly to the image's own resolution, and the likeliest class is
     taken there. Batches are padded to `batch_size`, so an image's result never depends
-    on its company. Thread-safe: the network is traced when the predictor is made, and
-    a call changes nothing.
+    on its company; its place in the batch may change how a last bit is rounded.
+    Thread-safe: the network is traced when the predictor is made, and a call changes
+    nothing.
 
         predictor = Predictor("runs/vgg16_unet")
         prediction = predictor("photo.jpg")
