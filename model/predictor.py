@@ -49,9 +49,8 @@ class Predictor:
     Each image is resized to the trained size as in evaluation, the probabilities are
     resized back bilinearly to the image's own resolution, and the likeliest class is
     taken there. Batches are padded to `batch_size`, so an image's result never depends
-    on its company; its place in the batch may change how a last bit is rounded.
-    Thread-safe: the network is traced when the predictor is made, and a call changes
-    nothing.
+    on its company. Thread-safe: the network is traced when the predictor is made, and
+    a call changes nothing.
 
         predictor = Predictor("runs/vgg16_unet")
         prediction = predictor("photo.jpg")
@@ -166,7 +165,8 @@ class Predictor:
         @tf.function(autograph=False)
         def probabilities(images):
             logits = tf.cast(model(images, training=False), tf.float32)
-            return tf.nn.softmax(logits)
+            # One at a time: over a batch, some CPUs round by an image's place in it.
+            return tf.stack([tf.nn.softmax(image) for image in tf.unstack(logits)])
 
         spec = tf.TensorSpec((self.batch_size, size, size, 3), tf.float32)
         return probabilities.get_concrete_function(spec)
