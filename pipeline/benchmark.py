@@ -22,12 +22,12 @@ import tensorflow_datasets as tfds
 from absl import app, flags
 
 from pipeline import (
+    batching,
+    benchmark_alternatives,
     benchmark_frames,
-    benchmark_rivals,
-    input_pipeline,
+    execution,
     pixels,
     records,
-    running,
 )
 from pipeline.augmentation import Augmentation, draw
 
@@ -129,16 +129,16 @@ def naive(builder, split, size):
 def decode_only(builder, split):
     """Returns endless batches of decoded images and masks: what no reader can beat."""
     decode = pixels.decoder(records.find(builder, split), "ground")
-    count = input_pipeline.num_examples(builder, split)
+    count = batching.num_examples(builder, split)
     dataset = tf.data.Dataset.range(count).repeat()
-    return running.ready(running.mapped_batches(dataset, decode, BATCH_SIZE))
+    return execution.ready(execution.mapped_batches(dataset, decode, BATCH_SIZE))
 
 
 def warp_only(builder, split, size):
     """Returns endless batches warped from the same pixels again and again."""
     source = pixels.Source(records.find(builder, split), "ground", (size, size))
     strength, words_and_ids = Augmentation(), source(0)
-    warped = input_pipeline.Warp(source, (size, size), strength, True)
+    warped = batching.Warp(source, (size, size), strength, True)
 
     def plan(step):
         return warped.prepare(draw(strength, 0, step, BATCH_SIZE))
@@ -146,8 +146,8 @@ def warp_only(builder, split, size):
     def warp(*prepared):
         return warped(words_and_ids, prepared)
 
-    dataset = running.mapped(tf.data.Dataset.range(tf.int64.max), plan).unbatch()
-    return running.ready(running.mapped_batches(dataset, warp, BATCH_SIZE))
+    dataset = execution.mapped(tf.data.Dataset.range(tf.int64.max), plan).unbatch()
+    return execution.ready(execution.mapped_batches(dataset, warp, BATCH_SIZE))
 
 
 def contestants(folder, num_frames, size):
@@ -158,7 +158,7 @@ def contestants(folder, num_frames, size):
     everything = Augmentation(gamma=0.2, noise=0.02)
 
     def ours(**settings):
-        return input_pipeline.training_dataset(
+        return batching.training_dataset(
             builder, split, image_size=size, global_batch_size=BATCH_SIZE, **settings
         )
 
@@ -171,14 +171,14 @@ def contestants(folder, num_frames, size):
         "decode_only": decode_only(builder, split),
         "warp_only": warp_only(builder, split, size),
     }
-    generator = benchmark_rivals.python_generator(pairs, size, BATCH_SIZE)
+    generator = benchmark_alternatives.python_generator(pairs, size, BATCH_SIZE)
     found = [Contestant("python_generator", generator)]
     found += [Contestant(name, iter(d)) for name, d in datasets.items()]
     if importlib.util.find_spec("cv2"):
-        batches = benchmark_rivals.opencv_warp(size, BATCH_SIZE, (480, 720))
+        batches = benchmark_alternatives.opencv_warp(size, BATCH_SIZE, (480, 720))
         found.append(Contestant("opencv_warp", batches))
     if all(map(importlib.util.find_spec, ("torch", "albumentations", "cv2"))):
-        batches, workers = benchmark_rivals.data_loader(
+        batches, workers = benchmark_alternatives.data_loader(
             pairs, size, BATCH_SIZE, dataclasses.asdict(Augmentation()), os.cpu_count()
         )
         found.append(Contestant("dataloader_albumentations", batches, tuple(workers)))

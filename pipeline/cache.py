@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from pipeline import running
+from pipeline import execution
 
 CACHES = ("none", "memory", "disk")
 FORMAT = 2  # Of the cached arrays; a change makes old files unknown.
@@ -211,8 +211,8 @@ def _write(source, count, paths, sizes):
 
 def _fill(arrays, source, count):
     dataset = tf.data.Dataset.range(count)
-    dataset = running.mapped(dataset, lambda number: source(number))
-    for number, tensors in enumerate(running.ready(dataset).as_numpy_iterator()):
+    dataset = execution.mapped(dataset, lambda number: source(number))
+    for number, tensors in enumerate(execution.ready(dataset).as_numpy_iterator()):
         for array, tensor in zip(arrays, tensors, strict=True):
             array[number] = tensor
         if (number + 1) % 1000 == 0:

@@ -16,7 +16,7 @@ from absl import app, flags
 from PIL import Image, ImageDraw
 
 from lunar_tfds import palette
-from pipeline import benchmark_frames, input_pipeline
+from pipeline import batching, benchmark_frames
 from pipeline.augmentation import Augmentation
 
 MARGIN, CAPTION = 6, 16  # px
@@ -69,9 +69,7 @@ def columns(builder, split, mask, size, examples, epochs):
     `examples` are the first of the split; each epoch draws them anew.
     """
     settings = {"mask": mask, "image_size": size, "global_batch_size": examples}
-    image, ids, _ = next(
-        iter(input_pipeline.evaluation_dataset(builder, split, **settings))
-    )
+    image, ids, _ = next(iter(batching.evaluation_dataset(builder, split, **settings)))
     found, captions = [(image.numpy(), ids.numpy())], ["evaluation"]
     strengths = [("default", Augmentation())] * epochs
     strengths += [("gamma, noise", Augmentation(gamma=0.5, noise=0.05))]
@@ -88,7 +86,7 @@ def _in_order(builder, split, strength, epoch, settings):
     images, masks = [], []
     for number in range(count):
         one = settings | {"global_batch_size": 1}
-        dataset = input_pipeline.training_dataset(
+        dataset = batching.training_dataset(
             builder,
             f"{split}[{number}:{number + 1}]",
             augmentation=strength,

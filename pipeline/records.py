@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from pipeline import protocols, running
+from pipeline import execution, protocols
 
 # A TFRecord: uint64 length, uint32 checksum of it, the bytes, uint32 checksum.
 _HEADER = struct.Struct("<QI")
@@ -217,7 +217,7 @@ def _read_labels(examples, defects):
         return parsed["frame_id"], tf.reduce_any(tf.stack([False, *flags]))
 
     dataset = tf.data.Dataset.range(len(examples))
-    dataset = running.ready(running.mapped(dataset, parse).batch(1024))
+    dataset = execution.ready(execution.mapped(dataset, parse).batch(1024))
     batches = list(dataset.as_numpy_iterator())
     frame_ids = [int(i) if i.isdigit() else -1 for b in batches for i in b[0]]
     return np.array(frame_ids), np.concatenate([flags for _, flags in batches])

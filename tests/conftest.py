@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests import tiny_frames
+from tests.support import tiny_frames
 
 # 18 train, 3 validation and 3 test frames by the frozen hash, and 2 photos.
 NUM_FRAMES = 24

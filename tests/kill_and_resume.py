@@ -22,7 +22,7 @@ import time
 
 import numpy as np
 
-from tests.tiny_frames import write_kaggle_folder
+from tests.support.tiny_frames import write_kaggle_folder
 
 # Longest wait for a start to write its next file, s.
 PATIENCE = 240
@@ -140,12 +140,12 @@ def _train_commands(folder, epochs):
 
 
 def _small_commands(epochs):
-    """Returns the same for the small network of tests.model.small_run."""
+    """Returns the same for the small network of tests.support.small_run."""
 
     def command(strategy, workdir):
         settings = {"workdir": str(workdir), "epochs": epochs, "sleep": 0.05}
         settings |= {"strategy": strategy, "replicas": 2}
-        return [sys.executable, "-m", "tests.model.small_run", json.dumps(settings)]
+        return [sys.executable, "-m", "tests.support.small_run", json.dumps(settings)]
 
     return {
         name: functools.partial(command, name) for name in ("one_device", "mirrored")

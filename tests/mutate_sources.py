@@ -20,8 +20,7 @@ import time
 import numpy as np
 from PIL import Image
 
-from tests import tiny_frames
-from tests.lunar_tfds import building
+from tests.support import building, tiny_frames
 
 NUM_FRAMES = 3
 

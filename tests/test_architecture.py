@@ -1,4 +1,4 @@
-"""Holds the import arrows: entry points -> lunar_tfds, pipeline, model."""
+"""Holds the import arrows: launchers -> commands -> model -> pipeline -> lunar_tfds."""
 
 import ast
 import pathlib
@@ -6,25 +6,23 @@ import pathlib
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-PACKAGES = ("lunar_tfds", "pipeline", "model")
-ENTRY_POINTS = ("train", "evaluate", "predict", "export", "demo")
-
-# What one package may import from another, each with its reason.
-ALLOWED = {
-    # Class ids, names and colours have one home; anything may read it.
-    "*": {"lunar_tfds.palette"},
-    # The same frame must be resized in the same way at training and prediction.
-    "model/predictor.py": {"pipeline.resize"},
-    # A benchmark and a preview need frames of the true size and kind.
-    "pipeline/benchmark_frames.py": {"lunar_tfds"},
-    "pipeline/preview.py": {"lunar_tfds.synthetic"},
+# The floors, from the top: a file imports from its own and from those below it.
+FLOORS = ("commands", "model", "pipeline", "lunar_tfds")
+# Which rooms of `model` a room may enter, besides itself.
+ROOMS = {
+    "network": set(),
+    "training": {"network"},
+    "inference": {"network"},
+    "evaluation": {"network", "inference"},
+    "export": {"network", "inference", "evaluation"},
 }
+LAUNCHERS = ("train", "evaluate", "predict", "export", "demo")
 
 
 def python_files():
-    files = [ROOT / f"{name}.py" for name in ENTRY_POINTS]
-    for package in PACKAGES:
-        files += sorted((ROOT / package).rglob("*.py"))
+    files = [ROOT / f"{name}.py" for name in LAUNCHERS]
+    for floor in FLOORS:
+        files += sorted((ROOT / floor).rglob("*.py"))
     return [path.relative_to(ROOT).as_posix() for path in files]
 
 
@@ -42,20 +40,25 @@ def imported_modules(path):
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
-def may_import(path, name):
-    allowed = ALLOWED["*"] | ALLOWED.get(path, set())
-    return any(name == home or name.startswith(f"{home}.") for home in allowed)
-
-
 @pytest.mark.parametrize("path", python_files())
 def test_imports_follow_the_arrows(path):
-    here = path.split("/")[0] if "/" in path else None
+    here, *inside = path.split("/")
     for name in imported_modules(path):
-        top = name.split(".")[0]
-        assert top not in ENTRY_POINTS, f"{path} imports the entry point {top}.py"
+        top, *rest = name.split(".")
+        assert top not in LAUNCHERS, f"{path} imports the launcher {top}.py"
         assert top != "tests", f"{path} imports {name}"
-        if here and top in PACKAGES and top != here:
-            assert may_import(path, name), f"{path} must not import {name}"
+        if top not in FLOORS or not inside:
+            continue
+        assert FLOORS.index(top) >= FLOORS.index(here), f"{path} imports {name}"
+        if here == top == "model":
+            allowed = ROOMS[inside[0]] | {inside[0]}
+            assert rest[0] in allowed, f"{path} imports {name}"
+
+
+def test_every_folder_of_model_is_a_room():
+    folders = {path.parent.name for path in (ROOT / "model").glob("*/*.py")}
+    assert folders == set(ROOMS)
+    assert [path.name for path in (ROOT / "model").glob("*.py")] == ["__init__.py"]
 
 
 @pytest.mark.parametrize("path", python_files())
@@ -64,13 +67,13 @@ def test_only_what_is_run_as_a_command_defines_flags(path):
         name in ("absl.flags", "argparse") or name.startswith("argparse.")
         for name in imported_modules(path)
     )
-    is_command = "/" not in path or path.endswith("/__main__.py")
+    is_command = path.startswith("commands/") or path.endswith("/__main__.py")
     if imports_flags and not is_command:
         assert 'if __name__ == "__main__":' in (ROOT / path).read_text(), path
 
 
-@pytest.mark.parametrize("module", ["vgg16_unet", "losses", "summary", "benchmark"])
+@pytest.mark.parametrize("module", ["vgg16_unet", "losses", "cost", "benchmark"])
 def test_network_and_losses_do_not_import_tensorflow(module):
-    names = list(imported_modules(f"model/{module}.py"))
+    names = list(imported_modules(f"model/network/{module}.py"))
     assert "keras" in {name.split(".")[0] for name in names} or module != "vgg16_unet"
     assert not [name for name in names if name.split(".")[0] == "tensorflow"]

@@ -14,7 +14,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests import tiny_frames
+from tests.support import tiny_frames
 
 ROOT = pathlib.Path(__file__).parents[1]
 TFDS = pathlib.Path(sys.executable).with_name("tfds")
@@ -51,8 +51,8 @@ def assert_reload_scores_as_named(workdir, data_dir, split, mask="ground"):
     import tensorflow_datasets as tfds
 
     from lunar_tfds import palette
-    from model import checkpoints, metrics
-    from pipeline import input_pipeline
+    from model.network import checkpoints, metrics
+    from pipeline import batching
 
     names = sorted((workdir / "checkpoints").glob("*.keras"))
     assert names
@@ -64,7 +64,7 @@ def assert_reload_scores_as_named(workdir, data_dir, split, mask="ground"):
         assert details["epoch"] == int(epoch) >= 1
         model = keras.models.load_model(path)
         matrix = np.zeros((4, 4), np.int64)
-        for image, truth, weight in input_pipeline.evaluation_dataset(
+        for image, truth, weight in batching.evaluation_dataset(
             tfds.builder("lunar_rocks", data_dir=data_dir),
             split,
             mask=mask,
@@ -125,13 +125,13 @@ REAL_FRACTIONS = {
 def test_real_frames_have_the_measured_class_fractions(real_data_dir):
     import tensorflow_datasets as tfds
 
-    from pipeline import input_pipeline
+    from pipeline import batching
 
     builder = tfds.builder("lunar_rocks", data_dir=real_data_dir)
-    split = input_pipeline.resolve_split(builder, "train+validation+test")
+    split = batching.resolve_split(builder, "train+validation+test")
     found = {}
     for mask in ("ground", "clean"):
-        for example in input_pipeline.example_dataset(builder, split, mask=mask):
+        for example in batching.example_dataset(builder, split, mask=mask):
             counts = np.bincount(np.ravel(example["mask"]), minlength=4)
             name = example["frame_id"].numpy().decode()
             found[name, mask] = counts / counts.sum()

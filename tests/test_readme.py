@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.atomic_files import write_json
-from tests import stand_in, tiny_frames
+from lunar_tfds.atomic_files import write_json
+from tests.support import stand_in, tiny_frames
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -29,7 +29,7 @@ def test_prediction(tmp_path, monkeypatch, capsys):
     image = tiny_frames.draw_frame(np.random.default_rng(0))[0]
     Image.fromarray(image).save(tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
-    exec(example("from model.predictor"), {})
+    exec(example("from model.inference.predictor"), {})
     shapes, summary = capsys.readouterr().out.splitlines()
     assert shapes == "(480, 720) (480, 720, 4)"
     share, uncertainty = re.findall(r"[\d.]+", summary)

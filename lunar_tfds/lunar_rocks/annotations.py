@@ -4,7 +4,7 @@ import csv
 import io
 import re
 
-from lunar_tfds.lunar_rocks.layout import FRAME_HEIGHT, FRAME_WIDTH
+from lunar_tfds.lunar_rocks.frame_files import FRAME_HEIGHT, FRAME_WIDTH
 
 BOXES_FILE = "bounding_boxes.csv"
 BOXES_HEADER = ["Frame", "TopLeftCornerX", "TopLeftCornerY", "Length", "Height"]

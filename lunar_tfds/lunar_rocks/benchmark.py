@@ -63,14 +63,14 @@ def floor(source, folder):
     """
     import tensorflow as tf
 
-    from lunar_tfds.lunar_rocks import layout, parallel, reading, sources
+    from lunar_tfds.lunar_rocks import frame_files, frame_reader, parallel, sources
 
     files = sources.FolderSource(source)
-    frames, _, _ = layout.find_frames(files.sizes)
+    frames, _, _ = frame_files.find_frames(files.sizes)
 
     def work(frame):
         for mask in (frame.ground, frame.clean):
-            reading.decode(files.read(mask))
+            frame_reader.decode(files.read(mask))
         return files.read(frame.image)
 
     folder.mkdir()

@@ -5,7 +5,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from lunar_tfds import palette
-from lunar_tfds.lunar_rocks import annotations, layout
+from lunar_tfds.lunar_rocks import annotations, frame_files
 
 
 def features():
@@ -90,8 +90,8 @@ def serialize(example):
 
 def _bbox(top, left, bottom, right):
     return tfds.features.BBox(
-        ymin=top / layout.FRAME_HEIGHT,
-        xmin=left / layout.FRAME_WIDTH,
-        ymax=bottom / layout.FRAME_HEIGHT,
-        xmax=right / layout.FRAME_WIDTH,
+        ymin=top / frame_files.FRAME_HEIGHT,
+        xmin=left / frame_files.FRAME_WIDTH,
+        ymax=bottom / frame_files.FRAME_HEIGHT,
+        xmax=right / frame_files.FRAME_WIDTH,
     )

@@ -11,15 +11,15 @@ from absl import logging
 
 from lunar_tfds import palette
 from lunar_tfds.lunar_rocks import (
-    evidence,
     examples,
-    layout,
-    leftovers,
+    frame_files,
+    frame_reader,
+    label_rules,
     parallel,
-    reading,
     shards,
+    source_check,
     sources,
-    survey,
+    unfinished_builds,
 )
 
 THRESHOLD_REASON = (
@@ -103,7 +103,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     @property
     def _leave_out(self):
         if self._leave_out_bad_frames is None:
-            return _environment_switch(survey.LEAVE_OUT_VARIABLE)
+            return _environment_switch(source_check.LEAVE_OUT_VARIABLE)
         return self._leave_out_bad_frames
 
     @property
@@ -135,7 +135,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         if self.is_prepared() and download_config and config.download_mode == reuse:
             self._refuse_other_source(config.max_examples_per_split)
         if not self.is_prepared() or config.download_mode.overwrite_dataset:
-            leftovers.remove(self.data_dir_root / self.name)
+            unfinished_builds.remove(self.data_dir_root / self.name)
         super().download_and_prepare(
             download_dir=download_dir, download_config=download_config, **kwargs
         )
@@ -173,12 +173,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             download_config.beam_options or download_config.beam_runner
         )
         self._max_examples = download_config.max_examples_per_split
-        leftovers.mark(self.data_dir)
-        self._statistics = evidence.Statistics()
+        unfinished_builds.mark(self.data_dir)
+        self._statistics = label_rules.Statistics()
         self._notes = []
         super()._download_and_prepare(dl_manager, download_config)
         self._collect_notes()
-        leftovers.unmark(self.data_dir)
+        unfinished_builds.unmark(self.data_dir)
         if self._max_examples == 0:
             return
         self._statistics.check()
@@ -191,7 +191,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             ground_threshold_reason=THRESHOLD_REASON,
             defect_lists_present=sorted(self._survey.defects),
             left_out_frames=self._survey.left_out,
-            label_rules=evidence.summary(self._statistics),
+            label_rules=label_rules.summary(self._statistics),
         )
 
     def _generate_splits(self, dl_manager, download_config):
@@ -234,18 +234,20 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 path.unlink()
             splits.remove(split)
         if not splits:
-            raise ValueError(survey.list_problems(self._survey.left_out, self._source))
+            raise ValueError(
+                source_check.list_problems(self._survey.left_out, self._source)
+            )
         return splits
 
     def _split_generators(self, dl_manager):
         """Returns the Beam transform of each split that has any examples."""
-        from lunar_tfds.lunar_rocks import scale_out  # Beam is needed only here.
+        from lunar_tfds.lunar_rocks import beam_pipeline  # Beam is needed only here.
 
         transforms = {}
         for split, jobs in self._jobs(dl_manager).items():
             path = self.data_path / f"notes-{split}.json"
             self._notes.append(path)
-            transforms[split] = scale_out.ReadFrames(
+            transforms[split] = beam_pipeline.ReadFrames(
                 self._source, jobs, self.ground_threshold, path
             )
         return transforms
@@ -266,7 +268,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _read(self, job):
         """Returns the Reading of a frame, and its example as bytes if it has one."""
         frame, boxes, defects = job
-        result = reading.read_frame(self._source, frame, boxes, self.ground_threshold)
+        result = frame_reader.read_frame(
+            self._source, frame, boxes, self.ground_threshold
+        )
         if result.problem:
             return result, None
         example = examples.example(result, boxes, defects)
@@ -286,15 +290,17 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         leave_out = self._leave_out
         self._source = self._find_source(dl_manager)
         logging.info("Building lunar_rocks from the %s.", self._source.description)
-        self._survey = survey.look_over(
+        self._survey = source_check.look_over(
             self._source,
             leave_out=leave_out,
             read_files=not self._use_beam,
             max_frames=self._max_examples,
         )
         if self._survey.left_out:
-            logging.warning(survey.list_problems(self._survey.left_out, self._source))
-        jobs = {split: [] for split in layout.SPLITS}
+            logging.warning(
+                source_check.list_problems(self._survey.left_out, self._source)
+            )
+        jobs = {split: [] for split in frame_files.SPLITS}
         for frame in self._survey.frames:
             jobs[frame.split].append(self._job(frame))
         for split in [split for split in jobs if not jobs[split]]:
@@ -310,16 +316,16 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _collect_notes(self):
         problems = {}
         for path in self._notes:
-            from lunar_tfds.lunar_rocks import scale_out
+            from lunar_tfds.lunar_rocks import beam_pipeline
 
-            notes = scale_out.read_notes(path)
+            notes = beam_pipeline.read_notes(path)
             self._statistics.add(notes.statistics)
             problems |= notes.problems
         if problems:
             self._leave_out_or_stop(problems)
 
     def _leave_out_or_stop(self, problems):
-        message = survey.list_problems(problems, self._source)
+        message = source_check.list_problems(problems, self._source)
         if not self._leave_out:
             raise ValueError(message)
         logging.warning(message)

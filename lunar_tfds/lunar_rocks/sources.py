@@ -11,7 +11,7 @@ import zlib
 from absl import logging
 from etils import epath
 
-from lunar_tfds.lunar_rocks import layout
+from lunar_tfds.lunar_rocks import frame_files
 
 HANDLE = "romainpessia/artificial-lunar-rocky-landscape-dataset"
 # What a browser and Kaggle's command line call the download.
@@ -48,10 +48,10 @@ class FolderSource:
         self._root = epath.Path(root)
         self.description = f"folder {root}"
         self.sizes = {}
-        for folder in ("", *layout.FOLDERS):
+        for folder in ("", *frame_files.FOLDERS):
             for file, size in _list(self._root / folder):
                 name = posixpath.join(folder, file)
-                if layout.is_dataset_file(name):
+                if frame_files.is_dataset_file(name):
                     self.sizes[name] = size
 
     def read(self, name):
@@ -136,7 +136,7 @@ class ZipSource:
         self._infos = {}
         for info in infos if roots else ():
             name = info.filename.removeprefix(root)
-            if info.filename.startswith(root) and layout.is_dataset_file(name):
+            if info.filename.startswith(root) and frame_files.is_dataset_file(name):
                 if name in self._infos:
                     raise ValueError(f"{path} holds {info.filename} twice.")
                 self._infos[name] = info

@@ -14,8 +14,7 @@ from PIL import Image
 
 import lunar_tfds
 from lunar_tfds import palette
-from tests import tiny_frames
-from tests.lunar_tfds import building
+from tests.support import building, tiny_frames
 
 
 @pytest.fixture(scope="module")

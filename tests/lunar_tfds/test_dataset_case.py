@@ -6,7 +6,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 import lunar_tfds
-from tests import tiny_frames
+from tests.support import tiny_frames
 
 
 class LunarRocksTest(tfds.testing.DatasetBuilderTestCase):

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lunar_tfds.lunar_rocks import annotations, layout, png
-from tests import mutate_sources, tiny_frames
-from tests.lunar_tfds import building
+from lunar_tfds.lunar_rocks import annotations, frame_files, png
+from tests import mutate_sources
+from tests.support import building, tiny_frames
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def picture(folder):
 
 def test_every_split_of_a_frame_is_frozen():
     ids = [str(number).zfill(4) for number in range(1, 9767)]
-    splits = [layout.split_of(frame_id) for frame_id in ids]
+    splits = [frame_files.split_of(frame_id) for frame_id in ids]
     assert splits[:12] == (
         ["train"] * 2 + ["validation"] + ["train"] * 2 + ["test"] * 2 + ["train"] * 3
     ) + ["validation", "train"]

@@ -12,14 +12,13 @@ from PIL import Image
 from lunar_tfds import palette
 from lunar_tfds.lunar_rocks import (
     annotations,
-    evidence,
-    layout,
-    reading,
-    runs,
+    color_runs,
+    frame_files,
+    frame_reader,
+    label_rules,
     sources,
 )
-from tests import tiny_frames
-from tests.lunar_tfds import building
+from tests.support import building, tiny_frames
 
 
 @pytest.mark.parametrize(
@@ -135,27 +134,29 @@ CLASSES = [order for order in itertools.permutations(range(4)) if order != (0, 1
 @pytest.mark.parametrize("order", CLASSES, ids=str)
 def test_swapped_classes_stop_the_set(folder, order):
     """All 23 permutations of the classes, with the colours right for each kind."""
-    total = evidence.Statistics()
+    total = label_rules.Statistics()
     source = sources.FolderSource(folder)
     boxes = annotations.read_boxes(source.read("bounding_boxes.csv"))
     swap = np.array(order, np.uint8)
-    for frame in layout.find_frames(source.sizes)[0]:
+    for frame in frame_files.find_frames(source.sizes)[0]:
         top, rgb = (
-            reading.decode(source.read(name))[..., :3]
+            frame_reader.decode(source.read(name))[..., :3]
             for name in (frame.image, frame.ground)
         )
         ground, clean = (
-            swap[palette.class_ids(reading.decode(source.read(name)))]
+            swap[palette.class_ids(frame_reader.decode(source.read(name)))]
             for name in (frame.ground, frame.clean)
         )
         overlap = (rgb[..., 1] > 0) & (rgb[..., 2] > 0)
         drawn = palette.colorize(ground)
         if {order[2], order[3]} == {2, 3}:  # Both rock colours stay rock colours.
             drawn[overlap] = (0, 180, 180)
-        found = runs.find(building.rgbx(drawn), building.rgbx(palette.colorize(clean)))
-        top = top[: evidence.TOP_ROWS]
+        found = color_runs.find(
+            building.rgbx(drawn), building.rgbx(palette.colorize(clean))
+        )
+        top = top[: label_rules.TOP_ROWS]
         total.add(
-            evidence.gather(
+            label_rules.gather(
                 frame, top, found, found.labels(), boxes.get(frame.frame_id, [])
             )
         )

@@ -11,9 +11,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 import lunar_tfds
-from lunar_tfds.lunar_rocks import leftovers
-from tests import tiny_frames
-from tests.lunar_tfds import building
+from lunar_tfds.lunar_rocks import unfinished_builds
+from tests.support import building, tiny_frames
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +42,7 @@ building.build({str(folder)!r}, {str(tmp_path)!r})
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     # A build that is still running is left alone.
-    leftovers.remove(versions)
+    unfinished_builds.remove(versions)
     assert len(list(versions.glob("incomplete.*"))) == 1
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -70,7 +69,7 @@ def test_leftovers_of_other_datasets_and_hosts_stay(tmp_path):
     long_ago.write_text(json.dumps(elsewhere))
     os.utime(long_ago, (0, 0))
     (tmp_path / "mnist" / "incomplete.CCCCCC_1.0.0").mkdir(parents=True)
-    leftovers.remove(mine)
+    unfinished_builds.remove(mine)
     names = {path.name for path in tmp_path.rglob("*") if path.is_dir()}
     assert not names & {"incomplete.AAAAAA_1.0.0", "incomplete.DDDDDD_1.0.0"}
     assert names >= {"1.0.0", "incomplete.BBBBBB_1.0.0", "incomplete.CCCCCC_1.0.0"}
@@ -116,15 +115,15 @@ def test_loading_needs_no_source(folder, tmp_path):
 def test_a_set_clock_does_not_make_a_running_build_look_dead(tmp_path):
     folder = tmp_path / "incomplete.AAAAAA_1.0.0"
     folder.mkdir()
-    leftovers.mark(folder)
+    unfinished_builds.mark(folder)
     owner = json.loads((folder / "owner.json").read_text())
     owner["started"] += 1.5
     (folder / "owner.json").write_text(json.dumps(owner))
-    leftovers.remove(tmp_path)
+    unfinished_builds.remove(tmp_path)
     assert folder.is_dir()
     owner["started"] += 1000  # Another process had that number then.
     (folder / "owner.json").write_text(json.dumps(owner))
-    leftovers.remove(tmp_path)
+    unfinished_builds.remove(tmp_path)
     assert not folder.exists()
 
 

@@ -8,14 +8,13 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tensorflow_datasets.core import shuffle
 
-from lunar_tfds.lunar_rocks import layout, parallel, png, shards
-from tests import tiny_frames
-from tests.lunar_tfds import building
+from lunar_tfds.lunar_rocks import frame_files, parallel, png, shards
+from tests.support import building, tiny_frames
 
 
 def test_the_order_is_that_of_tfds(tmp_path):
     ids = [f"{number:04d}" for number in range(1, 200)]
-    jobs = [(layout.Frame(frame_id, "train", "", "", ""),) for frame_id in ids]
+    jobs = [(frame_files.Frame(frame_id, "train", "", "", ""),) for frame_id in ids]
     theirs = shuffle.Shuffler(tmp_path, hash_salt="train")
     for frame_id in ids:
         theirs.add(frame_id, frame_id.encode())
@@ -54,13 +53,13 @@ def test_a_frame_found_unusable_while_writing_leaves_a_shorter_shard(
     assert list(built.info.metadata["left_out_frames"]) == ["0001"]
     again = tfds.builder("lunar_rocks", data_dir=tmp_path / "d")
     assert sorted(building.read(again)) == ["0002", "0003"]
-    assert 0 in again.info.splits[layout.split_of("0001")].shard_lengths
+    assert 0 in again.info.splits[frame_files.split_of("0001")].shard_lengths
 
 
 def test_a_split_without_any_usable_frame_is_left_out(broken_pixels, tmp_path, caplog):
-    train = [i for i in ("0001", "0002", "0003") if layout.split_of(i) == "train"]
+    train = [i for i in ("0001", "0002", "0003") if frame_files.split_of(i) == "train"]
     assert "0001" in train and len(train) == 2
-    for kind in layout.KINDS:
+    for kind in frame_files.KINDS:
         other = train[1]
         (broken_pixels / f"images/{kind}/{kind}{other}.png").unlink()
     built = building.build(broken_pixels, tmp_path / "d", leave_out=True)
@@ -70,7 +69,7 @@ def test_a_split_without_any_usable_frame_is_left_out(broken_pixels, tmp_path, c
 
 
 def test_a_source_without_any_usable_frame_says_why(broken_pixels, tmp_path):
-    for kind in layout.KINDS:
+    for kind in frame_files.KINDS:
         for number in (2, 3):
             (broken_pixels / f"images/{kind}/{kind}{number:04d}.png").unlink()
     with pytest.raises(ValueError, match="ground0001.png: corrupt pixel data"):
@@ -87,6 +86,6 @@ def test_one_thread_and_several_write_the_same_order(
         built = building.build(tiny_folder, tmp_path / str(cores), num_shards=2)
         examples = tfds.as_numpy(built.as_dataset(split="train"))
         orders.append([example["frame_id"].decode() for example in examples])
-    frames = [(layout.Frame(i, "train", "", "", ""),) for i in sorted(orders[0])]
+    frames = [(frame_files.Frame(i, "train", "", "", ""),) for i in sorted(orders[0])]
     expected = [job[0].frame_id for job in shards.shuffled("train", frames)]
     assert orders == [expected, expected] and len(expected) == 18

@@ -11,8 +11,7 @@ import zlib
 import pytest
 
 from lunar_tfds.lunar_rocks import sources
-from tests import tiny_frames
-from tests.lunar_tfds import building
+from tests.support import building, tiny_frames
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from pipeline import augmentation, benchmark, benchmark_rivals
+from pipeline import augmentation, benchmark, benchmark_alternatives
 
 NAMES = {
     "python_generator",
@@ -62,7 +62,7 @@ def test_the_naive_rival_decodes_one_mask_in_every_epoch(tiny_data_dir, monkeypa
 def test_the_albumentations_rival_scales_both_axes_alike():
     pytest.importorskip("albumentations")
     off = dict.fromkeys(vars(augmentation.Augmentation()), 0.0)
-    rival = benchmark_rivals.FolderDataset([], 64, off | {"scale": 0.5})
+    rival = benchmark_alternatives.FolderDataset([], 64, off | {"scale": 0.5})
     image = np.zeros((64, 64, 3), np.uint8)
     image[16:48, 16:48] = 255
     for _ in range(8):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from pipeline import input_pipeline, protocols, records
+from pipeline import batching, protocols, records
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +26,8 @@ def own(tiny_data_dir, tmp_path):
 
 @pytest.mark.parametrize("split", ["validation[:0]", "train[50%:50%]"])
 def test_an_empty_split_has_no_example_and_makes_no_dataset(builder, split):
-    assert input_pipeline.num_examples(builder, split) == 0
-    for make in (input_pipeline.training_dataset, input_pipeline.evaluation_dataset):
+    assert batching.num_examples(builder, split) == 0
+    for make in (batching.training_dataset, batching.evaluation_dataset):
         with pytest.raises(ValueError, match="holds no example. Choose another"):
             make(builder, split)
 
@@ -63,7 +63,7 @@ def test_a_dataset_built_anew_is_read_anew(own, monkeypatch):
     monkeypatch.setattr(protocols, "NUM_RENDERS", 24)
 
     def frames():
-        found = input_pipeline.example_dataset(built, "train", protocol="lunarsite")
+        found = batching.example_dataset(built, "train", protocol="lunarsite")
         return [int(example["frame_id"].numpy()) for example in found]
 
     before = frames()

@@ -1,0 +1,1 @@
+"""The commands: flags, one-line errors, exit statuses."""

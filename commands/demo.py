@@ -1,0 +1,145 @@
+"""Runs the main job end to end on scenes that this project draws itself.
+
+Scenes -> `tfds build` -> training -> evaluation report -> overlays of scenes the model
+never saw. Every step is an ordinary command, printed as it is run; scenes, dataset and
+training that are there already are not made again.
+"""
+
+import json
+import os
+import pathlib
+import shlex
+import subprocess
+import sys
+import time
+
+from absl import app, flags
+
+from model.network import vgg16_unet
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("output_dir", "demo", "Where everything goes.")
+flags.DEFINE_integer(
+    "num_scenes", 160, "Scenes to draw for the dataset.", lower_bound=20
+)
+flags.DEFINE_integer("num_unseen", 6, "Further scenes to predict.", lower_bound=1)
+flags.DEFINE_integer(
+    "image_size", 0, "Side of the input, px; 0: 128, or 96 untrained.", lower_bound=0
+)
+flags.DEFINE_integer(
+    "epochs", 0, "Training epochs; 0: 10, or 9 untrained.", lower_bound=0
+)
+flags.DEFINE_string(
+    "encoder_weights",
+    os.environ.get("ENCODER_WEIGHTS", ""),
+    "A VGG16 .weights.h5 file, `imagenet` or `none`. Empty: ImageNet weights when they "
+    "can be downloaded, otherwise none. Default: the variable ENCODER_WEIGHTS.",
+)
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+# A command of the same environment, whether or not that is activated.
+TFDS = pathlib.Path(sys.executable).with_name("tfds")
+
+
+def run(title, *command):
+    """Prints and runs one command from the repository root; stops when it fails."""
+    words = [str(word) for word in command]
+    program = "python" if words[0] == sys.executable else pathlib.Path(words[0]).name
+    shown = [program, *words[1:]]
+    print(f"\n=== {title}\n$ {shlex.join(shown)}", flush=True)
+    start = time.monotonic()
+    result = subprocess.run(words, cwd=ROOT, check=False)
+    if result.returncode:
+        sys.exit(f"The step above failed with exit code {result.returncode}.")
+    print(f"--- {time.monotonic() - start:.0f} s", flush=True)
+
+
+def training_settings(weights):
+    """Returns the flags of a training run that fits into six minutes.
+
+    Without pretrained weights the whole encoder learns, at nearly twice the work an
+    image: smaller images, and smaller batches for as many steps.
+    """
+    size, batch, epochs = (96, 4, 9) if weights == "none" else (128, 8, 10)
+    return (
+        f"--image_size={FLAGS.image_size or size}",
+        f"--global_batch_size={batch}",
+        f"--epochs={FLAGS.epochs or epochs}",
+    )
+
+
+def choose_encoder_weights(choice):
+    """Returns a path, `imagenet` or `none`; says so when the download fails."""
+    if choice:
+        return choice
+    try:
+        vgg16_unet.imagenet_weights_file()
+    except Exception as error:  # Keras raises a bare Exception when offline.
+        print(
+            f"\nImageNet weights cannot be downloaded ({error}).\nTraining starts from "
+            "random weights; ENCODER_WEIGHTS=PATH make demo uses a file of yours."
+        )
+        return "none"
+    return "imagenet"
+
+
+def print_results(output, workdir, weights):
+    """Prints the scores and where the pictures and the report are."""
+    scores = json.loads((output / "report" / "metrics.json").read_text())
+    print(f"\n=== Results on {scores['num_examples']} unseen drawn scenes")
+    print(f"mean IoU {scores['mean_iou']:.3f} (encoder weights: {weights})")
+    for name, iou in scores["iou_per_class"].items():
+        print(f"  IoU {name:11s} {'absent' if iou is None else f'{iou:.3f}'}")
+    print(f"Report:      {output / 'report' / 'report.html'}")
+    print(f"Overlays:    {output / 'predictions'}")
+    print(f"Checkpoints: {workdir / 'checkpoints'}")
+
+
+def main(argv):
+    """Runs the steps in order."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Unexpected arguments: {argv[1:]}.")
+    output = pathlib.Path(FLAGS.output_dir).resolve()
+    python, scenes, data = sys.executable, output / "scenes", output / "data"
+    run(
+        f"Draw {FLAGS.num_scenes} scenes in the Kaggle layout",
+        *(python, "-m", "lunar_tfds.synthetic", f"--output_dir={scenes}"),
+        *(f"--num_scenes={FLAGS.num_scenes}", "--seed=0"),
+    )
+    run(
+        "Build the dataset: sharded TFRecords",
+        *(TFDS, "build", "lunar_rocks", f"--manual_dir={scenes}"),
+        f"--data_dir={data}",
+    )
+    weights = choose_encoder_weights(FLAGS.encoder_weights)
+    # One run for each kind of weights: its settings differ.
+    workdir = output / f"run_{pathlib.Path(weights).name.partition('.')[0]}"
+    run(
+        "Train the VGG16-UNet",
+        *(python, "train.py", "--strategy=mirrored"),
+        *(f"--data_dir={data}", f"--workdir={workdir}"),
+        *training_settings(weights),
+        *(f"--encoder_weights={weights}", "--cache=memory"),
+    )
+    run(
+        "Evaluate the best checkpoint on the test split",
+        *(python, "evaluate.py", f"--checkpoint={workdir}"),
+        *(f"--data_dir={data}", "--split=test", f"--output_dir={output / 'report'}"),
+    )
+    unseen = output / "unseen"
+    run(
+        f"Draw {FLAGS.num_unseen} further scenes",
+        *(python, "-m", "lunar_tfds.synthetic", f"--output_dir={unseen}"),
+        *(f"--num_scenes={FLAGS.num_unseen}", "--seed=1"),
+    )
+    run(
+        "Predict them",
+        *(python, "predict.py", f"--checkpoint={workdir}"),
+        *(f"--images={unseen / 'images' / 'render'}",),
+        f"--output_dir={output / 'predictions'}",
+    )
+    print_results(output, workdir, weights)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,1 @@
+"""Evaluation: from a split to scores and a report."""

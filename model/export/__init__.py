@@ -1,0 +1,1 @@
+"""Export: from a checkpoint to a file that runs without this project."""

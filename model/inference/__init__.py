@@ -1,0 +1,1 @@
+"""Inference: from people's images to class masks."""

@@ -1,0 +1,1 @@
+"""The network: its layers, losses, scores, costs and file."""

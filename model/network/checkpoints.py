@@ -1,0 +1,285 @@
+"""Best-metric checkpoints: `.keras` files that load anywhere and know what they are.
+
+A workdir holds `checkpoints/vgg16_unet-{epoch:03d}-{score:.4f}.keras` and
+`checkpoints/index.json`, which names them, best first.
+"""
+
+import json
+import math
+import pathlib
+import re
+import zipfile
+
+import keras
+
+from lunar_tfds.atomic_files import atomic_path, write_json
+
+CHECKPOINT_FOLDER = "checkpoints"
+INDEX_FILE = "index.json"
+CHECKPOINT_NAME = "vgg16_unet-{epoch:03d}-{score:.4f}.keras"
+_NAME_PATTERN = re.compile(r"vgg16_unet-(\d{3,})--?\d+\.\d{4}\.keras")
+# The entry of the `.keras` zip that holds the details; Keras ignores it.
+_DETAILS_ENTRY = "details.json"
+_NEEDED_DETAILS = ("image_size", "mask", "class_names")
+
+
+def save_model(model, path, details):
+    """Writes an inference-only copy of `model` with `details` inside, atomically.
+
+    The copy has no optimizer and no compile settings, and its BatchNormalization is
+    not synchronized, so `keras.models.load_model(path)` needs no custom objects, any
+    number of devices, and any Keras backend.
+
+    Args:
+        model: `keras.Model` whose layers can be rebuilt from their configuration.
+        path: file ending in `.keras`.
+        details: dict that JSON can hold; nan and infinity become null. At least
+            `image_size`, `mask` and `class_names`.
+
+    Raises:
+        ValueError: a needed detail is missing.
+        OSError: the file could not be written; what was there before is unharmed.
+    """
+    missing = [name for name in _NEEDED_DETAILS if name not in details]
+    if missing:
+        raise ValueError(f"details must hold {', '.join(missing)}: got {list(details)}")
+    text = json.dumps(_without_nan(details), indent=2, allow_nan=False)
+    copy = _inference_copy(model)
+    with atomic_path(path) as temporary:
+        copy.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(_DETAILS_ENTRY, text)
+
+
+def read_details(path):
+    """Returns the details dict stored in the checkpoint file `path`.
+
+    Raises:
+        ValueError: the file is missing, truncated, or not a checkpoint of train.py.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise ValueError(f"no checkpoint at {path}: the file does not exist")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            names = archive.namelist()
+            details = json.loads(archive.read(_DETAILS_ENTRY))
+    except KeyError:
+        raise ValueError(
+            f"{path} is not a checkpoint of this project: it has no {_DETAILS_ENTRY} "
+            f"(it holds {', '.join(names)}). Pass a file that train.py wrote"
+        ) from None
+    except (zipfile.BadZipFile, json.JSONDecodeError, EOFError, OSError) as error:
+        raise ValueError(
+            f"{path} is truncated or damaged ({path.stat().st_size} bytes: {error}). "
+            "Copy it again, or use another checkpoint of the run"
+        ) from error
+    if damaged:
+        raise ValueError(
+            f"{path} is damaged: its part {damaged} fails its checksum. "
+            "Copy it again, or use another checkpoint of the run"
+        )
+    missing = [name for name in _NEEDED_DETAILS if name not in details]
+    if missing:
+        raise ValueError(f"{path} lacks {', '.join(missing)} in its {_DETAILS_ENTRY}")
+    return details
+
+
+def load_checkpoint(path_or_workdir):
+    """Returns `(model, details, path)` of a checkpoint file or of a workdir's best.
+
+    Args:
+        path_or_workdir: a `.keras` file that train.py wrote, or its `--workdir`.
+
+    Raises:
+        ValueError: nothing there, a truncated file, another model, or an output that
+            does not match the stored class names.
+    """
+    path = pathlib.Path(path_or_workdir)
+    if path.is_dir():
+        path = best_checkpoint(path)
+    details = read_details(path)
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except Exception as error:  # Keras raises many kinds for a file it cannot rebuild.
+        raise ValueError(f"{path} cannot be loaded by Keras: {error}") from error
+    num_classes, class_names = model.output_shape[-1], details["class_names"]
+    if num_classes != len(class_names):
+        raise ValueError(
+            f"{path} gives {num_classes} classes but names {len(class_names)}: "
+            f"{', '.join(class_names)}. It was not written by train.py"
+        )
+    return model, details, path
+
+
+def best_checkpoint(workdir):
+    """Returns the path of the best checkpoint that the index of `workdir` names.
+
+    Raises:
+        ValueError: no index, or none of its files is there.
+    """
+    folder = pathlib.Path(workdir) / CHECKPOINT_FOLDER
+    entries = read_index(folder)
+    if not entries:
+        raise ValueError(
+            f"no checkpoint in {workdir}: {folder / INDEX_FILE} is missing or empty. "
+            "Pass the --workdir of a training run that has scored at least one epoch"
+        )
+    for entry in entries:
+        if (folder / entry["file"]).is_file():
+            return folder / entry["file"]
+    raise ValueError(
+        f"none of the checkpoints that {folder / INDEX_FILE} names exists: "
+        f"{', '.join(entry['file'] for entry in entries)}"
+    )
+
+
+def read_index(folder):
+    """Returns the index of a checkpoint folder, best first; empty where none is.
+
+    Returns:
+        list of dicts with `file`, `epoch` (from 1), `monitor` and `score`.
+
+    Raises:
+        ValueError: the index is not one that this module wrote.
+    """
+    path = pathlib.Path(folder) / INDEX_FILE
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))["checkpoints"]
+        return sorted(entries, key=lambda entry: (-entry["score"], entry["epoch"]))
+    except FileNotFoundError:
+        return []
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not an index of checkpoints: {error!r}") from error
+
+
+class BestCheckpoint(keras.callbacks.ModelCheckpoint):
+    """Saves the model when the monitored validation score improves; keeps the best.
+
+    A drop-in for `keras.callbacks.ModelCheckpoint(save_best_only=True, mode="max")`
+    that also remembers the best score across restarts, writes whole files only, and
+    keeps the best `keep` of them. A file that falls out of the best, or that a kill
+    kept out of the index, is removed when the next epoch begins or training ends: by
+    then the new file is whole and, in train.py, the run's state that names it is saved
+    too. Works in plain `fit`.
+
+    Args:
+        workdir: the files go to its folder `checkpoints`.
+        details: dict stored in each file, see `save_model`; `epoch`, `monitor`,
+            `score` and `scores` are added.
+        monitor: name of a validation score in the logs; higher is better.
+        keep: how many files to keep, at least 1.
+        verbose: 1 prints a line for every file.
+
+    Raises:
+        ValueError: `keep` below 1, or (at the first epoch's end) a monitor that the
+            logs do not hold.
+    """
+
+    def __init__(self, workdir, details, *, monitor="val_mean_iou", keep=3, verbose=0):
+        if keep < 1:
+            raise ValueError(f"keep must be at least 1: got {keep}")
+        self.folder = pathlib.Path(workdir) / CHECKPOINT_FOLDER
+        super().__init__(
+            str(self.folder / CHECKPOINT_NAME),
+            monitor=monitor,
+            mode="max",
+            save_best_only=True,
+            verbose=verbose,
+        )
+        self.details = details
+        self.keep = keep
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Removes what fell out of the best in an earlier epoch."""
+        super().on_epoch_begin(epoch, logs)
+        keep_best(self.folder, self.keep)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Saves the model if `logs[monitor]` is better than in any earlier epoch."""
+        logs = logs or {}
+        if self.monitor not in logs:
+            raise ValueError(
+                f"monitor {self.monitor!r} is not among the scores: {sorted(logs)}"
+            )
+        # A run that was killed after saving this epoch repeats it: start as before it.
+        entries = [e for e in read_index(self.folder) if e["epoch"] < epoch + 1]
+        score = float(logs[self.monitor])
+        self.best = entries[0]["score"] if entries else None
+        if math.isnan(score) or (self.best is not None and score <= self.best):
+            return
+        self.best = score
+        file = CHECKPOINT_NAME.format(epoch=epoch + 1, score=score)
+        save_model(self.model, self.folder / file, self._details(epoch, score, logs))
+        entry = {"file": file, "epoch": epoch + 1, "monitor": self.monitor}
+        _write_index(self.folder, [*entries, entry | {"score": score}])
+        _remove(self.folder, lambda name, of: of == epoch + 1 and name != file)
+        if self.verbose:
+            print(
+                f"\nEpoch {epoch + 1}: {self.monitor} {score:.4f} is the best: {file}"
+            )
+
+    def on_train_end(self, logs=None):
+        """Removes what fell out of the best in the last epoch."""
+        super().on_train_end(logs)
+        keep_best(self.folder, self.keep)
+
+    def _details(self, epoch, score, logs):
+        scores = {name: float(value) for name, value in logs.items()}
+        return self.details | {
+            "epoch": epoch + 1,
+            "monitor": self.monitor,
+            "score": score,
+            "scores": scores,
+        }
+
+
+def keep_best(folder, keep):
+    """Removes all but the best `keep` checkpoints that the index of `folder` names.
+
+    Files that the index does not name go too: a kill between the writing of a file and
+    of the index, or of the index and a removal, leaves some, and the run repeats the
+    epoch of the first kind. Where no index is, nothing is touched.
+    """
+    entries = read_index(folder)
+    if len(entries) > keep:
+        _write_index(folder, entries[:keep])
+    kept = {entry["file"] for entry in entries[:keep]}
+    if kept:
+        _remove(folder, lambda name, _: name not in kept)
+
+
+def _write_index(folder, entries):
+    ranked = sorted(entries, key=lambda entry: (-entry["score"], entry["epoch"]))
+    write_json(pathlib.Path(folder) / INDEX_FILE, {"checkpoints": ranked})
+
+
+def _remove(folder, condition):
+    """Removes the checkpoint files for which `condition(name, epoch)` holds."""
+    for path in pathlib.Path(folder).glob("vgg16_unet-*.keras"):
+        match = _NAME_PATTERN.fullmatch(path.name)
+        if match and condition(path.name, int(match.group(1))):
+            path.unlink(missing_ok=True)
+
+
+def _inference_copy(model):
+    """Returns `model` rebuilt uncompiled, with its weights, for any device count."""
+    config = model.get_config()
+    for layer in config.get("layers", ()):
+        if layer["class_name"] == "BatchNormalization":
+            layer["config"]["synchronized"] = False
+    copy = model.__class__.from_config(config)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _without_nan(value):
+    """Returns `value` with every nan or infinity in it replaced by None, for JSON."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,138 @@
+"""Measures what the training loop adds to the bare compiled step.
+
+    python -m model.training.benchmark [--image_size=256] [--global_batch_size=4]
+
+The bare step is one compiled function, called in a plain `for` loop on a batch in
+memory: forward, backward, clipping, AdamW. The loop is `Trainer.fit` on the same model
+and batch, with its confusion counts, checks, callbacks and progress bar. Both alternate
+in short turns, so that a busy machine slows both alike; the medians are compared.
+"""
+
+import io
+import statistics
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lunar_tfds.palette import CLASS_NAMES
+from model.network.losses import build_loss
+from model.network.vgg16_unet import build_vgg16_unet
+from model.training.callbacks import ProgressBar
+from model.training.optimizers import build_optimizer
+from model.training.trainer import Trainer
+
+
+def bare_step(model, optimizer, loss):
+    """Returns the compiled step that everything is compared with."""
+
+    @tf.function
+    def step(image, mask):
+        with tf.GradientTape() as tape:
+            logits = model(image, training=True)
+            value = tf.reduce_mean(loss.per_example(mask, logits))
+        variables = model.trainable_variables
+        gradients = tape.gradient(value, [v.value for v in variables])
+        gradients, _ = tf.clip_by_global_norm(gradients, 1.0)
+        optimizer.apply(gradients, variables)
+        return value
+
+    return step
+
+
+class _StepTimes(keras.callbacks.Callback):
+    """Notes the time between the ends of steps; first in the list of callbacks."""
+
+    def __init__(self):
+        super().__init__()
+        self.seconds = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._last = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = time.perf_counter()
+        if self._last is not None:
+            self.seconds.append(now - self._last)
+        self._last = now
+
+
+def build(image_size, batch_size, frozen_blocks):
+    """Returns a `Trainer` of the real network on one device, and a batch."""
+    strategy = tf.distribute.OneDeviceStrategy(
+        "/gpu:0" if tf.config.list_physical_devices("GPU") else "/cpu:0"
+    )
+    with strategy.scope():
+        model = build_vgg16_unet(
+            image_size=image_size, encoder_weights=None, frozen_blocks=0
+        )
+        for layer in model.layers:
+            frozen = tuple(f"block{n}_" for n in range(1, frozen_blocks + 1))
+            layer.trainable = layer.trainable and not layer.name.startswith(
+                frozen or " "
+            )
+        optimizer = build_optimizer(total_steps=1000)
+        optimizer.build(model.trainable_variables)
+    trainer = Trainer(
+        model,
+        optimizer,
+        build_loss(),
+        strategy=strategy,
+        class_names=CLASS_NAMES,
+        global_batch_size=batch_size,
+    )
+    rng = np.random.default_rng(0)
+    image = tf.constant(rng.random([batch_size, image_size, image_size, 3], np.float32))
+    mask = tf.constant(rng.integers(0, 4, image.shape[:3], np.int32))
+    return trainer, image, mask
+
+
+def measure(image_size=256, batch_size=4, frozen_blocks=4, turns=5, steps=3):
+    """Returns the median seconds of a bare step and of a step of the loop."""
+    trainer, image, mask = build(image_size, batch_size, frozen_blocks)
+    step = bare_step(trainer.model, trainer.optimizer, trainer.loss)
+    batches = tf.data.Dataset.from_tensors((image, mask)).cache().repeat().prefetch(2)
+    weights = tf.ones([batch_size])
+    evaluation = trainer.strategy.experimental_distribute_dataset(
+        tf.data.Dataset.from_tensors((image, mask, weights))
+    )
+    training = trainer.strategy.experimental_distribute_dataset(batches)
+    step(image, mask).numpy()
+    bare, times = [], _StepTimes()
+    bar = ProgressBar(batch_size, file=io.StringIO())
+    for turn in range(turns + 1):
+        for _ in range(steps):
+            start = time.perf_counter()
+            step(image, mask).numpy()
+            bare.append(time.perf_counter() - start)
+        trainer.progress.epoch = trainer.progress.step = 0
+        trainer.fit(
+            lambda epoch, step: training,
+            evaluation,
+            epochs=1,
+            steps_per_epoch=steps + 1,
+            evaluation_steps=0,
+            callbacks=[times, bar],
+        )
+        if not turn:  # Compiles the loop's step.
+            bare.clear()
+            times.seconds.clear()
+    return statistics.median(bare), statistics.median(times.seconds)
+
+
+def main(image_size, batch_size):
+    """Prints the table."""
+    bare, loop = measure(image_size, batch_size)
+    print(f"{image_size} px, batch {batch_size}, blocks 1 to 4 frozen, median of steps")
+    print(f"{'':14}{'ms a step':>10}{'ratio':>8}")
+    print(f"{'bare step':14}{bare * 1e3:10.1f}{1:8.3f}")
+    print(f"{'training loop':14}{loop * 1e3:10.1f}{loop / bare:8.3f}")
+
+
+if __name__ == "__main__":
+    from absl import app, flags
+
+    _SIZE = flags.DEFINE_integer("image_size", 256, "Side of the input, px.")
+    _BATCH = flags.DEFINE_integer("global_batch_size", 4, "Examples of a step.")
+    app.run(lambda _: main(_SIZE.value, _BATCH.value))

@@ -1,0 +1,251 @@
+import csv
+import os
+import pathlib
+import stat
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from commands import predict
+from lunar_tfds import palette
+from tests.support import stand_in, tiny_frames
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return stand_in.save(tmp_path_factory.mktemp("run") / "a.keras", size=128)
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return tiny_frames.draw_frame(np.random.default_rng(1), num_large=3)
+
+
+@pytest.fixture
+def photos(tmp_path, frame):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    image = Image.fromarray(frame[0])
+    image.save(folder / "a.png")
+    image.convert("L").resize((333, 217)).save(folder / "b.jpg", quality=95)
+    image.convert("RGBA").save(folder / "c.tif")
+    Image.fromarray(frame[0][..., 0].astype(np.uint16) * 257).save(folder / "d.png")
+    return folder
+
+
+def run(*flags):
+    return stand_in.run(predict, *flags)
+
+
+def rows(folder):
+    with open(folder / "summary.csv", newline="") as file:
+        return {pathlib.Path(row["image"]).name: row for row in csv.DictReader(file)}
+
+
+def test_a_folder_of_all_kinds(checkpoint, photos, frame, tmp_path):
+    output = tmp_path / "out"
+    assert (
+        run(
+            f"--checkpoint={checkpoint}", f"--images={photos}", f"--output_dir={output}"
+        )
+        == 0
+    )
+    names = {f"{n}_{kind}.png" for n in "abcd" for kind in ("mask", "overlay")}
+    assert {p.name for p in output.iterdir()} == names | {"summary.csv"}
+    mask = np.asarray(Image.open(output / "a_mask.png"))
+    assert {tuple(c) for c in np.unique(mask.reshape(-1, 3), axis=0)} <= set(
+        palette.CLASS_COLORS
+    )
+    for same in "cd":  # The same pixels in another mode.
+        other = np.asarray(Image.open(output / f"{same}_mask.png"))
+        np.testing.assert_array_equal(mask, other)
+    assert Image.open(output / "b_mask.png").size == (333, 217)
+    width, height = Image.open(output / "a_overlay.png").size
+    assert width >= 720 and height > 480
+    # The drawn frame's own classes, but for the edges that 128 px blur.
+    truth = palette.class_ids(frame[1], rock_threshold=1)
+    assert (palette.class_ids(mask) == truth).mean() > 0.95
+    row = rows(output)["a.png"]
+    shares = [float(row[name]) for name in palette.CLASS_NAMES]
+    assert sum(shares) == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(
+        shares,
+        np.bincount(palette.class_ids(mask).ravel(), minlength=4) / mask[..., 0].size,
+        atol=1e-6,
+    )
+    assert int(row["rocks"]) >= 4 and int(row["largest_rock_px"]) > 1000
+    assert (row["width"], row["height"], row["error"]) == ("720", "480", "")
+
+
+def test_rocks_are_counted_by_hand(checkpoint, tmp_path):
+    image = np.full((480, 720, 3), 116, np.uint8)
+    image[100:140, 100:160] = 200
+    image[300:340, 300:340] = 60
+    image[400:406, 600:606] = 60  # Too small to count.
+    Image.fromarray(image).save(tmp_path / "x.png")
+    output = tmp_path / "out"
+    flags = (f"--checkpoint={checkpoint}", f"--images={tmp_path / 'x.png'}")
+    assert run(*flags, f"--output_dir={output}", "--min_rock_area=100") == 0
+    row = rows(output)["x.png"]
+    assert row["rocks"] == "2"
+    assert 2000 < int(row["largest_rock_px"]) < 2700
+
+
+def test_unreadable_files_are_reported_and_skipped(
+    checkpoint, photos, tmp_path, caplog
+):
+    (photos / "empty.png").write_bytes(b"")
+    (photos / "half.png").write_bytes((photos / "a.png").read_bytes()[:2000])
+    output = tmp_path / "out"
+    status = run(
+        f"--checkpoint={checkpoint}",
+        f"--images={photos}",
+        f"--output_dir={output}",
+        "--batch_size=2",
+    )
+    assert status == predict.EXIT_SKIPPED
+    assert "empty.png" in caplog.text and "half.png" in caplog.text
+    summary = rows(output)
+    assert "0 bytes" in summary["empty.png"]["error"]
+    assert summary["empty.png"]["rocks"] == "" and summary["d.png"]["rocks"] != ""
+    assert len(list(output.glob("*_mask.png"))) == 4
+    assert not list(output.glob(".tmp*"))
+
+
+def test_a_zip_a_glob_and_extra_outputs(checkpoint, photos, tmp_path):
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+        archive.write(photos / "a.png", "deep/a.png")
+    output = tmp_path / "out"
+    for images in (tmp_path / "p.zip", photos / "b*"):
+        assert (
+            run(
+                f"--checkpoint={checkpoint}",
+                f"--images={images}",
+                f"--output_dir={output}",
+                "--save_probabilities",
+                "--save_uncertainty",
+            )
+            == 0
+        )
+    saved = np.load(output / "a_probabilities.npz")
+    assert saved["probabilities"].shape == (480, 720, 4)
+    assert saved["probabilities"].dtype == np.float16
+    assert tuple(saved["class_names"]) == palette.CLASS_NAMES
+    mask = palette.class_ids(np.asarray(Image.open(output / "a_mask.png")))
+    agreement = saved["probabilities"].argmax(-1) == mask
+    assert agreement.mean() > 0.999  # float16 ties aside.
+    uncertainty = np.asarray(Image.open(output / "b_uncertainty.png"))
+    assert uncertainty.shape == (217, 333) and uncertainty.dtype == np.uint8
+
+
+def test_tiles_of_a_large_photo(checkpoint, frame, tmp_path):
+    large = np.tile(frame[0], (2, 2, 1))
+    Image.fromarray(large).save(tmp_path / "x.png")
+    shares = []
+    for flag in ("--notile", "--tile"):
+        run(
+            f"--checkpoint={checkpoint}",
+            f"--images={tmp_path / 'x.png'}",
+            f"--output_dir={tmp_path / flag}",
+            flag,
+        )
+        mask = np.asarray(Image.open(tmp_path / flag / "x_mask.png"))
+        truth = np.tile(palette.class_ids(frame[1], rock_threshold=1), (2, 2))
+        shares.append((palette.class_ids(mask) == truth).mean())
+    assert shares[1] > shares[0]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "output"),
+    [
+        ("photos", "photos/out"),
+        ("photos", "."),
+        ("photos", "photos"),
+        ("photos/*", "photos"),
+        ("photos/*.png", "."),
+        ("photos/a.png", "."),
+        ("photos/a.png", "photos"),
+    ],
+)
+def test_images_in_and_below_the_output_folder_and_a_second_run(
+    checkpoint, photos, tmp_path, monkeypatch, pattern, output
+):
+    monkeypatch.chdir(tmp_path)
+    expected = {path.name for path in photos.glob(pathlib.Path(pattern).name)}
+    expected = expected or {path.name for path in photos.iterdir()}
+    flags = (f"--checkpoint={checkpoint}", f"--images={pattern}", "--save_uncertainty")
+    flags += ("--save_probabilities", f"--output_dir={output}")
+    for _ in range(2):
+        assert run(*flags) == 0
+        assert set(rows(tmp_path / output)) == expected
+
+
+def test_a_photo_elsewhere_may_be_called_like_a_result(checkpoint, photos, tmp_path):
+    (photos / "a.png").rename(photos / "a_mask.png")
+    flags = (f"--checkpoint={checkpoint}", f"--images={photos}")
+    assert run(*flags, f"--output_dir={tmp_path}") == 0
+    assert "a_mask.png" in rows(tmp_path)
+
+
+def test_a_mask_of_somebodys_own_beside_its_image_stays(checkpoint, photos, caplog):
+    own = photos / "a_mask.png"
+    own.write_bytes(b"drawn by hand")
+    flags = (f"--checkpoint={checkpoint}", f"--images={photos}")
+    assert run(*flags, f"--output_dir={photos}") == 1
+    assert f"{own} exists beside its image" in caplog.text
+    assert own.read_bytes() == b"drawn by hand"
+    assert not (photos / "a_overlay.png").exists()
+
+
+def test_bad_input_is_one_line_and_writes_nothing(checkpoint, photos, tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    for flag, message in (
+        ("--images=", "--images is missing"),
+        (f"--images={tmp_path / 'none*'}", "no images matched"),
+        (f"--checkpoint={tmp_path / 'none.keras'}", "does not exist"),
+        (f"--output_dir={tmp_path / 'file' / 'x'}", "cannot write"),
+    ):
+        caplog.clear()
+        status = run(
+            f"--checkpoint={checkpoint}",
+            f"--images={photos}",
+            f"--output_dir={tmp_path / 'out'}",
+            flag,
+        )
+        assert status == 1 and message in caplog.text
+        assert not list((tmp_path / "out").glob("*"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_unwritable_folder(checkpoint, photos, tmp_path, caplog):
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    status = run(
+        f"--checkpoint={checkpoint}",
+        f"--images={photos}",
+        f"--output_dir={tmp_path / 'out'}",
+    )
+    assert status == 1 and "cannot write" in caplog.text
+
+
+def test_it_runs_as_a_command_from_another_folder(checkpoint, photos, tmp_path):
+    result = subprocess.run(
+        [
+            sys.executable,
+            ROOT / "predict.py",
+            f"--checkpoint={checkpoint}",
+            "--images=photos/*.jpg",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "1 of 1 images segmented" in result.stderr
+    assert (tmp_path / "predictions" / "b_overlay.png").is_file()

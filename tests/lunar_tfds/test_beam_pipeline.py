@@ -1,0 +1,72 @@
+"""The Beam pipeline gives what the plain build gives; without options it sleeps."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import tensorflow_datasets as tfds
+from apache_beam.options import pipeline_options
+
+from tests.support import building, tiny_frames
+
+
+def options():
+    return pipeline_options.PipelineOptions(
+        ["--runner=DirectRunner", "--direct_num_workers=2"]
+        + ["--direct_running_mode=multi_threading"]
+    )
+
+
+def test_two_workers_give_the_plain_build(tiny_folder, tiny_data_dir, tmp_path):
+    beam = building.build(tiny_folder, tmp_path, beam_options=options())
+    plain = tfds.builder("lunar_rocks", data_dir=tiny_data_dir)
+    building.assert_equal(building.read(plain), building.read(beam))
+    assert dict(beam.info.metadata.items()) == dict(plain.info.metadata.items())
+    names = {path.name for path in beam.data_path.iterdir()}
+    assert not [name for name in names if name.startswith(("notes", "owner"))]
+
+
+def test_the_command_with_worker_processes_reads_a_zip(
+    tiny_folder, tiny_data_dir, tmp_path
+):
+    building.zip_folder(tiny_folder, tmp_path / "archive.zip")
+    command = [pathlib.Path(sys.executable).with_name("tfds"), "build", "lunar_rocks"]
+    command += ["--imports=lunar_tfds", f"--manual_dir={tmp_path}"]
+    command += [
+        f"--data_dir={tmp_path / 'data'}",
+        "--beam_pipeline_options=runner=DirectRunner,direct_num_workers=2,"
+        "direct_running_mode=multi_processing",
+    ]
+    subprocess.run(command, check=True, timeout=300, cwd=tmp_path)
+    beam = tfds.builder("lunar_rocks", data_dir=tmp_path / "data")
+    plain = tfds.builder("lunar_rocks", data_dir=tiny_data_dir)
+    building.assert_equal(building.read(plain), building.read(beam))
+    counts = [b.info.metadata["class_pixel_counts"] for b in (beam, plain)]
+    assert counts[0] == counts[1]
+
+
+def test_damaged_frames_stop_it_or_are_left_out(tmp_path):
+    folder = tiny_frames.write_kaggle_folder(tmp_path / "k", num_frames=2, num_photos=0)
+    file = folder / "images/clean/clean0002.png"
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(ValueError, match="clean0002.png: truncated"):
+        building.build(folder, tmp_path / "a", beam_options=options())
+    assert not (tmp_path / "a/lunar_rocks/1.0.0").exists()
+    beam = building.build(
+        folder, tmp_path / "b", leave_out=True, beam_options=options()
+    )
+    assert "0002" not in building.read(beam)
+    assert list(beam.info.metadata["left_out_frames"]) == ["0002"]
+
+
+def test_no_beam_code_without_options(tiny_folder, tmp_path):
+    code = f"""
+import sys
+from tests.lunar_tfds import building
+building.build({str(tiny_folder)!r}, {str(tmp_path)!r})
+# TFDS's own lazy wrapper may be there; Beam itself must not.
+assert "apache_beam" not in sys.modules
+assert "lunar_tfds.lunar_rocks.beam_pipeline" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

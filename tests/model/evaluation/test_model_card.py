@@ -1,0 +1,118 @@
+import json
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+
+from lunar_tfds.palette import CLASS_NAMES
+from model.evaluation.model_card import model_card
+from model.network import cost
+from model.network.checkpoints import save_model
+from model.network.vgg16_unet import build_vgg16_unet
+
+DETAILS = {
+    "image_size": 32,
+    "mask": "clean",
+    "class_names": list(CLASS_NAMES),
+    "encoder_weights": "/home/someone/vgg16.weights.h5",
+    "epoch": 7,
+    "monitor": "val_mean_iou",
+    "score": 0.81234,
+    "precision": "bfloat16",
+    "scores": {"mean_iou": 0.9, "val_mean_iou": 0.81234, "val_iou_sky": None},
+    "dataset": {
+        "name": "lunar_rocks",
+        "version": "1.0.0",
+        "source_fingerprint": "ab12",
+    },
+}
+METRICS = {
+    "mean_iou": 0.79,
+    "mean_dice": 0.88,
+    "rock_iou": 0.7,
+    "rock_dice": 0.82,
+    "pixel_accuracy": 0.97,
+    "iou_per_class": {
+        "ground": 0.97,
+        "sky": None,
+        "small_rock": 0.6,
+        "large_rock": 0.8,
+    },
+    "num_examples": 976,
+    "split": "test",
+    "protocol": "lunarsite",
+    "confidence_intervals_95": {"mean_iou": [0.78, 0.8]},
+}
+
+
+@pytest.fixture(scope="module")
+def network():
+    return build_vgg16_unet(
+        image_size=32,
+        encoder_weights=None,
+        frozen_blocks=0,
+        decoder_filters=(8, 8, 8, 8),
+    )
+
+
+def test_card_states_what_it_is_its_data_licence_metrics_and_limits(network):
+    total = cost.block_costs(network)[-1]
+    card = model_card(DETAILS, total, METRICS)
+    header, _, body = card.partition("\n---\n")
+    assert header.startswith("---\nlicense: cc-by-nc-sa-4.0")
+    titles = [line for line in body.splitlines() if line.startswith("#")]
+    assert titles == [
+        "# VGG16-UNet for lunar rocks",
+        *("## Intended use", "## Training data", "## Training", "## Scores"),
+        *("## Limits", "## Licence"),
+    ]
+    assert "float32 [N, 32, 32, 3]" in body and "3 `large_rock`" in body
+    assert f"{total.parameters / 1e6:.1f} M parameters" in body
+    assert "10.34740/kaggle/dsv/489236" in body and "no commercial use" in body
+    assert "trained only on scenes that this project draws" in body
+    assert "`clean`" in body and "source fingerprint ab12" in body
+    assert "Epoch 7" in body and "`val_mean_iou`: 0.8123" in body
+    assert "976 frames of `test`, protocol `lunarsite`" in body
+    assert "| `mean_iou` | 0.7900 (95 % interval 0.7800 to 0.8000) |" in body
+    assert "| IoU `sky` | none |" in body and "| IoU `small_rock` | 0.6000 |" in body
+
+
+def test_a_path_of_the_training_machine_is_not_published():
+    card = model_card(DETAILS)
+    assert "vgg16.weights.h5" in card and "/home/someone" not in card
+
+
+def test_without_an_evaluation_the_validation_scores_are_named_as_such():
+    card = model_card(DETAILS)
+    assert "On the validation split" in card and "fairer" in card
+    assert "| `mean_iou` | 0.8123 |" in card  # Not the training score, 0.9.
+    assert "| IoU `sky` | none |" in card and "nan" not in card
+
+
+@pytest.mark.parametrize("value", [None, math.nan])
+def test_a_score_that_does_not_exist_is_none(value):
+    card = model_card(DETAILS, metrics=METRICS | {"rock_iou": value})
+    assert "| `rock_iou` | none |" in card
+
+
+def test_the_least_details_make_a_card_that_says_what_is_not_known():
+    names = ("image_size", "mask", "class_names")
+    card = model_card({name: DETAILS[name] for name in names})
+    assert "Not evaluated: run evaluate.py" in card
+    assert "## Training\n" not in card
+
+
+def test_command_writes_the_card_beside_the_checkpoint(network, tmp_path):
+    checkpoint, metrics = tmp_path / "moon.keras", tmp_path / "metrics.json"
+    save_model(network, checkpoint, DETAILS)
+    metrics.write_text(json.dumps(METRICS))
+    subprocess.run(
+        [sys.executable, "-m", "model.evaluation.model_card"]
+        + [f"--checkpoint={checkpoint}", f"--metrics={metrics}"],
+        check=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+    )
+    card = (tmp_path / "moon.md").read_text()
+    assert card == model_card(DETAILS, cost.block_costs(network)[-1], METRICS)

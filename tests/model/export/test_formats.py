@@ -1,0 +1,118 @@
+import pathlib
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from model.export import formats
+from tests.support import stand_in
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def model():
+    return stand_in.build(SIZE, blur=3)
+
+
+@pytest.fixture(scope="module")
+def images():
+    greys = np.random.default_rng(0).choice(stand_in.GREYS, (5, 8, 8)) * 255
+    greys = greys.repeat(4, 1).repeat(4, 2)
+    return np.repeat(greys[..., None], 3, -1).astype(np.uint8)
+
+
+def expected(model, images):
+    return tf.nn.softmax(model(images.astype(np.float32) / 255)).numpy()
+
+
+# Largest difference of a probability. int8 has 256 levels for all activations.
+TOLERANCES = {"litert_fp16": 0.02, "litert_int8": 0.5}
+
+
+@pytest.mark.parametrize("kind", formats.FORMATS)
+def test_an_artifact_gives_what_the_model_gives(tmp_path, model, images, kind):
+    path = tmp_path / f"deep/artifact{formats.SUFFIXES[kind]}"
+    formats.export(model, SIZE, path, kind, calibration_images=images)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        artifact = formats.load_artifact(path, kind)
+    for batch in (images, images[:1]):  # N is free.
+        mask, probabilities = artifact(batch)
+        assert mask.dtype == np.int32 and mask.shape == (len(batch), SIZE, SIZE)
+        assert probabilities.dtype == np.float32
+        assert probabilities.shape == (len(batch), SIZE, SIZE, 4)
+        reference = expected(model, batch)
+        np.testing.assert_allclose(
+            probabilities, reference, atol=TOLERANCES.get(kind, 1e-5)
+        )
+        assert (mask == reference.argmax(-1)).mean() > 0.98
+    assert formats.size_bytes(path) > 1000
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_saved_model_has_a_serving_signature(tmp_path, model):
+    formats.export(model, SIZE, tmp_path / "m", "saved_model")
+    signature = tf.saved_model.load(str(tmp_path / "m")).signatures["serving_default"]
+    spec = signature.structured_input_signature[1]["image"]
+    assert spec.dtype == tf.uint8 and spec.shape.as_list() == [None, SIZE, SIZE, 3]
+    assert set(signature.structured_outputs) == {"mask", "probabilities"}
+
+
+def test_a_saved_model_holds_each_weight_once(tmp_path, model):
+    formats.export(model, SIZE, tmp_path / "m", "saved_model")
+    stored = tf.train.list_variables(str(tmp_path / "m/variables/variables"))
+    sizes = [np.prod(shape) for name, shape in stored if "VARIABLE_VALUE" in name]
+    assert sum(sizes) == model.count_params() > 0
+
+
+def test_onnx_names_and_types(tmp_path, model):
+    onnx = pytest.importorskip("onnx")
+    formats.export(model, SIZE, tmp_path / "m.onnx", "onnx")
+    loaded = onnx.load(tmp_path / "m.onnx")
+    onnx.checker.check_model(loaded)
+    names = [value.name for value in (*loaded.graph.input, *loaded.graph.output)]
+    assert names == ["image", "mask", "probabilities"]
+
+
+def test_int8_holds_no_float_convolution(tmp_path, model, images):
+    formats.export(model, SIZE, tmp_path / "m.tflite", "litert_int8", images)
+    interpreter = tf.lite.Interpreter(str(tmp_path / "m.tflite"))
+    interpreter.allocate_tensors()
+    kinds = {
+        op["op_name"]: interpreter.get_tensor_details()[op["inputs"][0]]["dtype"]
+        for op in interpreter._get_ops_details()
+        if "CONV" in op["op_name"]
+    }
+    assert kinds and set(kinds.values()) == {np.int8}
+
+
+@pytest.mark.parametrize("kind", ["onnx", "litert"])
+def test_a_network_trained_in_bfloat16_is_exported_in_float32(tmp_path, images, kind):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        mixed = stand_in.build(SIZE, blur=3)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert mixed.layers[1].compute_dtype == "bfloat16"
+    path = tmp_path / f"m{formats.SUFFIXES[kind]}"
+    formats.export(mixed, SIZE, path, kind)
+    mask, _ = formats.load_artifact(path, kind)(images)
+    reference = expected(stand_in.build(SIZE, blur=3), images).argmax(-1)
+    np.testing.assert_array_equal(mask, reference)
+
+
+def test_an_artifact_is_replaced_as_a_whole(tmp_path, model):
+    for _ in range(2):
+        formats.export(model, SIZE, tmp_path / "m", "saved_model")
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_failed_export_leaves_nothing(tmp_path, model):
+    with pytest.raises(ValueError, match="calibration"):
+        formats.export(model, SIZE, tmp_path / "m.tflite", "litert_int8")
+    with pytest.raises(ValueError, match="format must be one of"):
+        formats.export(model, SIZE, tmp_path / "m", "caffe")
+    assert not list(pathlib.Path(tmp_path).iterdir())

@@ -1,0 +1,170 @@
+import io
+import struct
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.inference import images
+
+GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+
+
+def save(path, pixels, mode=None, **options):
+    image = Image.fromarray(pixels)
+    (image.convert(mode) if mode else image).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "LA", "CMYK", "1"])
+def test_every_mode_becomes_rgb_of_the_same_greys(tmp_path, mode):
+    pixels = np.where(GREY > 100, 255, 0).astype(np.uint8) if mode == "1" else GREY
+    path = save(tmp_path / "a.tif", pixels, mode)
+    image = images.read_image(path)
+    assert image.shape == (3, 4, 3) and image.dtype == np.uint8
+    np.testing.assert_allclose(image, pixels[..., None].repeat(3, -1), atol=1)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "webp", "bmp"])
+def test_formats(tmp_path, suffix):
+    image = images.read_image(
+        save(tmp_path / f"a.{suffix}", np.full((20, 30), 77, "u1"))
+    )
+    assert image.shape == (20, 30, 3)
+    np.testing.assert_allclose(image, 77, atol=3)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_16_bit_greys_are_scaled_by_the_bits_they_use(tmp_path, bits, suffix):
+    pixels = np.array([[0, (1 << bits) - 1]], np.uint16)
+    image = images.read_image(save(tmp_path / f"a.{suffix}", pixels))
+    assert image[..., 0].tolist() == [[0, 255]]
+
+
+def test_float_tiff(tmp_path):
+    path = save(tmp_path / "a.tif", np.array([[0.0, 0.5, 1.0]], np.float32))
+    assert images.read_image(path)[0, :, 0].tolist() == [0, 128, 255]
+    save(path, np.array([[0.0, np.nan]], np.float32))
+    with pytest.raises(ValueError, match="float greys"):
+        images.read_image(path)
+
+
+def test_transparent_pixels_are_black(tmp_path):
+    pixels = np.full((2, 2, 4), 200, np.uint8)
+    pixels[0, 0, 3] = 0
+    pixels[1, 1, 3] = 255
+    image = images.read_image(save(tmp_path / "a.png", pixels))
+    assert image[0, 0].tolist() == [0, 0, 0] and image[1, 1].tolist() == [200] * 3
+
+
+def test_a_photo_held_sideways_is_turned_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Rotate by 90 degrees clockwise to show.
+    pixels = np.zeros((20, 40, 3), np.uint8)
+    pixels[:, :20] = 255  # Left becomes top.
+    image = images.read_image(save(tmp_path / "a.jpg", pixels, exif=exif))
+    assert image.shape == (40, 20, 3)
+    assert image[5].mean() > 250 and image[35].mean() < 5
+
+
+def test_unreadable_files_say_why(tmp_path):
+    whole = save(tmp_path / "whole.png", GREY)
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)
+    data = save(whole, noise).read_bytes()
+    for content, message in (
+        (b"", "empty"),
+        (data[: len(data) // 2], "truncated"),
+        (b"hello", "not an image"),
+    ):
+        whole.write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            images.read_image(whole)
+
+
+def png_that_claims(width, height):
+    """A PNG of a few bytes whose header claims a huge picture."""
+
+    def chunk(kind, data):
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(100)))
+    return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("size", [(10_000, 8_000), (60_000, 60_000)])
+def test_decompression_bombs_are_refused_before_unpacking(size):
+    with pytest.raises(ValueError, match="Crop it or scale it down"):
+        images.decode_image(png_that_claims(*size))
+
+
+def test_a_folder_is_searched_without_labels_and_hidden_files(tmp_path):
+    for name in ("b.png", "a/b.png", "PCAM5.png", "g_PCAM5.png", ".x.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        save(tmp_path / name, GREY)
+    (tmp_path / "notes.txt").write_text("x")
+    found = images.find_images(tmp_path)
+    assert sorted(file.name for file in found) == ["PCAM5", "a_b_png", "b_png"]
+    assert all(file.read().shape == (3, 4, 3) for file in found)
+
+
+def test_excluded_files_are_left_out_unless_named_by_themselves(tmp_path):
+    save(tmp_path / "a.png", GREY)
+    mask = save(tmp_path / "a_mask.png", GREY)
+
+    def found(pattern):
+        files = images.find_images(pattern, exclude=lambda path: path == mask)
+        return [file.name for file in files]
+
+    assert found(tmp_path) == found(tmp_path / "*.png") == ["a"]
+    assert found(mask) == ["a_mask"]
+
+
+def test_a_zip_is_read_in_place(tmp_path):
+    stream = io.BytesIO()
+    Image.fromarray(GREY).save(stream, format="PNG")
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("deep/../p.png", stream.getvalue())
+        archive.writestr("__MACOSX/p.png", b"")
+        archive.writestr("empty.png", b"")
+    files = images.find_images(tmp_path / "x.zip")
+    assert [file.name for file in files] == ["p", "empty"]
+    assert files[0].read().shape == (3, 4, 3)
+    with pytest.raises(ValueError, match="empty"):
+        files[1].read()
+    data = (tmp_path / "x.zip").read_bytes()
+    (tmp_path / "x.zip").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match="not a whole zip"):
+        images.find_images(tmp_path / "x.zip")
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.9])
+def test_a_damaged_entry_of_a_zip_is_a_clear_error(tmp_path, kept):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", bytes(range(256)) * 40)
+        info = archive.getinfo("a.png")
+    data = bytearray(path.read_bytes())
+    first = info.header_offset + 30 + len("a.png")
+    end = first + info.compress_size
+    middle = first + int(kept * info.compress_size)
+    data[middle:end] = b"\xff" * (end - middle)
+    path.write_bytes(data)
+    (file,) = images.find_images(path)
+    with pytest.raises(ValueError, match="entry is damaged"):
+        file.read()
+
+
+def test_a_glob_a_file_and_nothing(tmp_path):
+    save(tmp_path / "b.png", GREY)
+    save(tmp_path / "a.jpg", GREY)
+    names = [f.name for f in images.find_images(str(tmp_path / "*.*"))]
+    assert names == ["a", "b"]
+    assert [f.name for f in images.find_images(tmp_path / "a.jpg")] == ["a"]
+    for nothing in (tmp_path / "*.gif", tmp_path / "none.png"):
+        with pytest.raises(ValueError, match="no images matched"):
+            images.find_images(nothing)

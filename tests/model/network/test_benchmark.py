@@ -1,0 +1,173 @@
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from model.network import benchmark, benchmark_steps, cost
+from model.network.losses import build_loss
+from model.network.vgg16_unet import build_vgg16_unet
+from model.training import benchmark as loop_benchmark
+
+ENVIRONMENT = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
+
+# Puts an importer first that refuses TensorFlow, as where it is not installed.
+NO_TENSORFLOW = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "tensorflow":
+            raise ImportError("tensorflow is not here")
+sys.meta_path.insert(0, Refuse())
+"""
+
+NETWORK_UNDER_JAX = """
+import sys
+import keras, numpy as np
+from model.network import benchmark, cost, losses, vgg16_unet  # All import.
+assert keras.backend.backend() == "jax"
+path, image_path, logits_path = sys.argv[1:]
+loaded = keras.models.load_model(path)
+image, expected = np.load(image_path), np.load(logits_path)
+np.testing.assert_allclose(loaded(image), expected, atol=1e-4 * np.abs(expected).max())
+mask = np.zeros((1, 32, 32), "int32")
+loaded.compile("sgd", losses.build_loss(class_weights=(1, 1, 2, 2)))
+assert np.isfinite(loaded.train_on_batch(image, mask))
+assert cost.block_costs(loaded)[-1].forward_gflop > 0
+try:
+    vgg16_unet.synchronize_batch_norm(loaded)
+except ValueError as error:
+    assert "TensorFlow backend" in str(error)
+else:
+    raise AssertionError("synchronized under JAX")
+assert "tensorflow" not in sys.modules
+"""
+
+BENCHMARK_UNDER_JAX = """
+import sys
+from model.network import benchmark
+report = benchmark.run(["float32", "float16"], 32, [1], 4, 64, seconds=0.01)
+assert report["backend"] == "jax"
+for row in report["results"]:
+    assert row["step_gflops"] > 0 and row["metric_share"] is None
+assert "of peak" in benchmark.format_table(report)
+assert "tensorflow" not in sys.modules
+"""
+
+needs_jax = pytest.mark.skipif(
+    importlib.util.find_spec("jax") is None, reason="pip install jax to run this"
+)
+
+
+def run_under_jax(program, *arguments):
+    subprocess.run(
+        [sys.executable, "-c", NO_TENSORFLOW + program, *map(str, arguments)],
+        check=True,
+        env={**ENVIRONMENT, "KERAS_BACKEND": "jax"},
+    )
+
+
+@needs_jax
+def test_network_and_losses_run_on_jax_without_tensorflow(tmp_path):
+    keras.utils.set_random_seed(0)
+    model = build_vgg16_unet(
+        image_size=32,
+        encoder_weights=None,
+        frozen_blocks=0,
+        decoder_filters=(8, 8, 8, 8),
+        synchronized_batch_norm=True,
+    )
+    model.save(tmp_path / "model.keras")
+    image = np.random.default_rng(0).random((1, 32, 32, 3), "float32")
+    np.save(tmp_path / "image.npy", image)
+    np.save(tmp_path / "logits.npy", model(image))
+    files = [tmp_path / name for name in ("model.keras", "image.npy", "logits.npy")]
+    run_under_jax(NETWORK_UNDER_JAX, *files)
+
+
+@needs_jax
+@pytest.mark.slow
+def test_benchmark_runs_on_jax_without_tensorflow():
+    run_under_jax(BENCHMARK_UNDER_JAX)
+
+
+def test_command_reports_each_precision_as_table_and_json(tmp_path):
+    path = tmp_path / "benchmark.json"
+    flags = "--image_size=32 --batch_size=1 --matrix_size=128 --seconds=0.02"
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "model.network.benchmark",
+            *flags.split(),
+            f"--json={path}",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=ENVIRONMENT,
+    )
+    report = json.loads(path.read_text())
+    rows = report["results"]
+    assert [row["precision"] for row in rows] == ["float32", "bfloat16", "float16"]
+    for row, line in zip(rows, result.stdout.splitlines()[3:], strict=True):
+        assert line.split()[0] == row["precision"]
+        assert row["metric_share"] > 0
+        for part in ("forward", "step"):
+            share = row[f"{part}_gflops"] / row["matmul_gflops"]
+            assert row[f"{part}_peak_share"] == pytest.approx(share)
+            rate = row["batch_size"] / row[f"{part}_ms"] * 1e3
+            assert row[f"{part}_images_per_s"] == pytest.approx(rate)
+
+
+def test_the_loop_benchmark_times_bare_steps_and_those_of_the_loop():
+    bare, loop = loop_benchmark.measure(32, batch_size=2, turns=1, steps=2)
+    assert 0 < bare < 60 and 0 < loop < 60
+
+
+def test_time_per_call_grows_the_count_until_the_time_is_long_enough():
+    calls = []
+
+    def call():
+        calls.append(1)
+        return keras.ops.ones(())
+
+    duration = benchmark.seconds_per_call(call, 0.02)
+    assert len(calls) > 3 and 0 < duration < 0.02
+
+
+def test_gflops_are_the_counted_ones_over_the_measured_time(monkeypatch):
+    monkeypatch.setattr(benchmark, "seconds_per_call", lambda call, seconds: 0.5)
+    row = benchmark.measure("float32", 32, 3, 4, seconds=1.0)
+    model = build_vgg16_unet(image_size=32, encoder_weights=None, frozen_blocks=0)
+    forward = cost.block_costs(model)[-1].forward_gflop
+    assert row["forward_gflops"] == pytest.approx(forward * 3 / 0.5)
+    assert row["forward_images_per_s"] == pytest.approx(6.0)
+    assert forward < row["step_gflops"] * 0.5 / 3 < 3 * forward
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_a_few_steps_learn_in_every_precision_with_float16_loss_scaling(policy):
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = build_vgg16_unet(image_size=32, encoder_weights=None, frozen_blocks=0)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.compile(keras.optimizers.Adam(1e-3), build_loss())
+    scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert scaled == (policy == "mixed_float16")
+    assert {v.dtype for v in model.trainable_variables} == {"float32"}
+    image = np.random.default_rng(0).random((2, 32, 32, 3), "float32")
+    mask = (image[..., 0] > 0.5).astype("int32")
+    step = benchmark_steps.compile_train_step(
+        model, keras.ops.convert_to_tensor(image), keras.ops.convert_to_tensor(mask)
+    )
+    values = [float(benchmark_steps.wait_for(step())) for _ in range(12)]
+    assert np.isfinite(values).all()
+    assert values[-1] < values[0]
+    assert all(np.isfinite(v).all() for v in map(np.array, model.trainable_variables))

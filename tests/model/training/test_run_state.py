@@ -1,0 +1,179 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from lunar_tfds.atomic_files import atomic_path, remove_temporary_files, write_text
+from model.training.run_config import check_config, run_config, write_config
+from model.training.run_state import (
+    Progress,
+    Saver,
+    load_state,
+    read_progress,
+    save_state,
+)
+
+DATASET = {"name": "lunar_rocks", "version": "1.0.0", "source_fingerprint": "abc"}
+
+
+def some_variables(size=3):
+    return [tf.Variable(np.arange(size, dtype=np.float32)), tf.Variable(7, tf.int64)]
+
+
+def a_progress():
+    return Progress(
+        confusion=np.eye(4, dtype=np.int64) * 2**40,
+        epoch=2,
+        step=1,
+        loss_sum=0.1,
+        history=[{"epoch": 1, "loss": 1 / 3, "val_iou_sky": float("nan")}],
+        callbacks={"EarlyStopping": {"best": 0.5, "wait": 1}},
+    )
+
+
+def test_a_state_comes_back_to_the_last_bit(tmp_path):
+    saved = some_variables()
+    save_state(tmp_path, saved, a_progress())
+    fresh = [tf.Variable(tf.zeros_like(variable)) for variable in saved]
+    progress = load_state(tmp_path, fresh)
+    for one, other in zip(saved, fresh, strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(progress.confusion, a_progress().confusion)
+    assert progress.history[0]["loss"] == 1 / 3
+    assert np.isnan(progress.history[0]["val_iou_sky"])
+    assert (progress.epoch, progress.step, progress.loss_sum) == (2, 1, 0.1)
+    assert progress.callbacks == a_progress().callbacks
+    assert [path.name for path in tmp_path.iterdir()] == ["state.npz"]
+
+
+def test_no_state_is_none(tmp_path):
+    assert load_state(tmp_path, some_variables()) is None
+    assert read_progress(tmp_path) is None
+
+
+def test_a_damaged_state_and_other_variables_are_refused(tmp_path):
+    save_state(tmp_path, some_variables(), a_progress())
+    with pytest.raises(ValueError, match="do not match"):
+        load_state(tmp_path, some_variables(size=4))
+    with pytest.raises(ValueError, match="do not match"):
+        load_state(tmp_path, some_variables()[:1])
+    path = tmp_path / "state.npz"
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ValueError, match="damaged"):
+        load_state(tmp_path, some_variables())
+
+
+def test_the_saver_saves_in_its_time_and_for_the_chief_only(tmp_path):
+    class Trainer:
+        variables, progress = some_variables(), a_progress()
+
+    assert not Saver(tmp_path, Trainer, minutes=10).is_due()
+    assert Saver(tmp_path, Trainer, minutes=0).is_due()
+    other = Saver(tmp_path, Trainer, minutes=0, chief=False)
+    assert not other.is_due()
+    other.save()
+    assert not any(tmp_path.iterdir())
+
+
+def test_an_error_while_writing_harms_nothing(tmp_path):
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+    with pytest.raises(OSError, match="could not write .*file.txt.*Nothing saved"):
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise OSError(28, "No space left on device")
+    with pytest.raises(RuntimeError):
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match="could not write .*state.npz"):
+        save_state(tmp_path / "file" / "run", some_variables(), a_progress())
+
+
+FULL_DISK = """
+import resource, signal, sys, numpy as np, tensorflow as tf
+from tests.support.small_run import DETAILS, network
+from model.checkpoints import save_model
+from model.run_state import Progress, save_state
+model, folder = network(), sys.argv[1]
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+for save in (
+    lambda: save_model(model, folder + "/m.keras", DETAILS),
+    lambda: save_state(folder, [tf.zeros([9999])], Progress(np.zeros([4, 4]))),
+):
+    try:
+        save()
+    except OSError as error:
+        print(error)
+"""
+
+
+def test_a_full_disk_is_said_and_harms_nothing(tmp_path):
+    """A limit on the size of a file stands in for the end of the disk."""
+    for name in ("state.npz", "m.keras"):
+        (tmp_path / name).write_text("saved earlier")
+    result = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.getcwd()},
+    )
+    model_error, state_error = result.stdout.splitlines()
+    assert "could not write" in model_error and "m.keras" in model_error
+    assert "could not write" in state_error and "Free some space" in state_error
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.keras", "state.npz"]
+    for path in tmp_path.iterdir():
+        assert path.read_text() == "saved earlier"
+
+
+def test_leftovers_of_a_killed_writer_are_removed(tmp_path):
+    (tmp_path / ".tmp-123-state.npz").write_text("half")
+    (tmp_path / "state.npz").write_text("whole")
+    remove_temporary_files(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["state.npz"]
+
+
+def config(**changes):
+    flags = {"epochs": 5, "image_size": 64, "cache": "none", "exclude_defects": []}
+    return run_config(flags | changes, DATASET)
+
+
+def test_the_same_configuration_continues(tmp_path):
+    write_config(tmp_path, config() | {"derived": {"replicas": 1}})
+    assert check_config(tmp_path, config(image_size=80)) is None
+    (tmp_path / "state.npz").touch()
+    assert check_config(tmp_path, config()) == 5
+    assert check_config(tmp_path, config(epochs=9, cache="disk")) == 5
+
+
+def test_another_configuration_is_refused_saying_what_differs(tmp_path):
+    write_config(tmp_path, config())
+    (tmp_path / "state.npz").touch()
+    with pytest.raises(ValueError, match="image_size was 64 and is 80.*--workdir"):
+        check_config(tmp_path, config(image_size=80))
+    with pytest.raises(ValueError, match="only grow: was 5 and is 4"):
+        check_config(tmp_path, config(epochs=4))
+    with pytest.raises(ValueError, match="exclude_defects was .* and is"):
+        check_config(tmp_path, config(exclude_defects=["shadow"]))
+    other = config() | {"dataset": DATASET | {"source_fingerprint": "xyz"}}
+    with pytest.raises(ValueError, match="source_fingerprint was 'abc' and is 'xyz'"):
+        check_config(tmp_path, other)
+
+
+def test_a_foreign_config_is_refused(tmp_path):
+    (tmp_path / "state.npz").touch()
+    with pytest.raises(ValueError, match="not the configuration of a run"):
+        check_config(tmp_path, config())
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(ValueError, match="not the configuration of a run"):
+        check_config(tmp_path, config())

@@ -1,0 +1,445 @@
+import contextlib
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from model.network.losses import build_loss
+from model.training import run_state, strategies
+from model.training.trainer import Interrupted
+from model.training.unfreezing import UnfreezeEncoder, later_variables
+from tests.support.small_run import (
+    STEPS,
+    arrays,
+    evaluation_data,
+    fit,
+    make_trainer,
+    network,
+    real_arrays,
+    training_data,
+    two_workers,
+    vgg16_unet,
+    vgg16_unet_in_float64,
+)
+
+
+def values(trainer):
+    return [variable.numpy() for variable in trainer.variables]
+
+
+def assert_equal(first, second):
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def run_small(settings, **environment):
+    """Starts tests.support.small_run in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.support.small_run", json.dumps(settings)],
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run_workers(settings):
+    """Starts two workers that know each other; returns their processes."""
+    settings = settings | {"strategy": "multi_worker_mirrored"}
+    return [run_small(settings, TF_CONFIG=config) for config in two_workers()]
+
+
+def assert_succeeds(process):
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors[-3000:]
+
+
+def ended(workdir):
+    progress = run_state.read_progress(workdir)
+    return progress.epoch, progress.finished_of
+
+
+class Recorder(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def __getattribute__(self, name):
+        if name.startswith("on_") and "batch_begin" not in name:
+            return lambda *args, **kwargs: self.calls.append((name, *args))
+        return super().__getattribute__(name)
+
+
+def test_it_learns_and_reports_every_score():
+    trainer = make_trainer(epochs=4)
+    history = fit(trainer, 4).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert history["val_loss"][-1] < history["val_loss"][0]
+    for name in ("mean_iou", "rock_dice", "iou_sky", "pixel_accuracy"):
+        assert len(history[name]) == len(history[f"val_{name}"]) == 4
+    assert trainer.progress.history[2]["epoch"] == 3
+    assert 0 <= history["input_wait"][-1] < 1
+    assert history["images_per_second"][-1] > 0
+    assert history["learning_rate"][0] > history["learning_rate"][-1] == 0
+
+
+def test_a_step_uses_the_gradient_of_the_global_mean():
+    trainer = make_trainer()
+    images, masks = arrays()
+    model = network()
+    model.set_weights(trainer.model.get_weights())
+    with tf.GradientTape() as tape:
+        logits = model(images[:8], training=True)
+        loss = tf.reduce_mean(trainer.loss.per_example(masks[:8], logits))
+    gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
+    trainer.optimizer.apply(gradients, trainer.model.trainable_variables)
+    expected = [v.numpy() for v in trainer.model.trainable_variables]
+    other = make_trainer()
+    iterator = iter(training_data(other.strategy)(0, 0))
+    results, counts = other._training_call(1)[0](iterator, tf.constant(0.0))
+    np.testing.assert_allclose(results[0, 0], loss, rtol=1e-5)
+    assert counts.sum() == masks[:8].size
+    for one, variable in zip(expected, other.model.trainable_variables, strict=True):
+        np.testing.assert_allclose(one, variable.numpy(), atol=1e-6)
+
+
+def test_validation_leaves_padding_out():
+    trainer = make_trainer()
+    scores = trainer.evaluate(evaluation_data(trainer.strategy), STEPS)
+    images, masks = (part[:20] for part in arrays())
+    logits = trainer.model(images, training=False)
+    expected = tf.reduce_mean(trainer.loss.per_example(masks, logits))
+    np.testing.assert_allclose(scores["loss"], expected, rtol=1e-5)
+    accuracy = np.mean(np.argmax(logits, -1) == masks)
+    assert scores["pixel_accuracy"] == pytest.approx(accuracy, abs=1e-12)
+
+
+def test_callbacks_are_called_as_fit_calls_them():
+    recorder = Recorder()
+    fit(make_trainer(), 1, callbacks=[recorder])
+    names = [name for name, *_ in recorder.calls]
+    assert [n for n in names if n.startswith("on_")] == [
+        "on_train_begin",
+        "on_epoch_begin",
+        *["on_train_batch_end"] * STEPS,
+        "on_test_begin",
+        *["on_test_batch_end"] * STEPS,
+        "on_test_end",
+        "on_epoch_end",
+        "on_train_end",
+    ]
+    batches = [call[1] for call in recorder.calls if call[0] == "on_train_batch_end"]
+    assert batches == [0, 1, 2]
+
+
+def test_stock_callbacks_work(tmp_path):
+    path = tmp_path / "{epoch:02d}.keras"
+    stop = keras.callbacks.EarlyStopping("val_mean_iou", 1.0, 1, mode="max")
+    csv = keras.callbacks.CSVLogger(str(tmp_path / "log.csv"))
+    save = keras.callbacks.ModelCheckpoint(path)
+    history = fit(make_trainer(epochs=4), 4, callbacks=[stop, csv, save])
+    assert len(history.epoch) == 2
+    assert (tmp_path / "01.keras").stat().st_size > 0
+    assert "val_mean_iou" in (tmp_path / "log.csv").read_text()
+
+
+def test_the_stock_progress_bar_works(capsys):
+    fit(make_trainer(epochs=2), 2, callbacks=[keras.callbacks.ProgbarLogger()])
+    shown = capsys.readouterr().out
+    assert "Epoch 2/2" in shown and "3/3" in shown and "val_mean_iou" in shown
+
+
+def test_the_stock_tensorboard_callback_works(tmp_path):
+    pytest.importorskip("tensorboard", reason="Keras's TensorBoard callback needs it")
+    fit(make_trainer(), callbacks=[keras.callbacks.TensorBoard(tmp_path)])
+    assert (tmp_path / "train").is_dir() and (tmp_path / "validation").is_dir()
+
+
+def test_several_steps_a_call_give_the_same():
+    one, three = make_trainer(), make_trainer(steps_per_call=2)
+    fit(one)
+    recorder = Recorder()
+    fit(three, callbacks=[recorder])
+    assert [c[1] for c in recorder.calls if c[0] == "on_train_batch_end"] == [1, 2]
+    for a, b in zip(values(one), values(three), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    np.testing.assert_array_equal(one.progress.confusion, three.progress.confusion)
+
+
+def test_the_step_compiles_under_xla():
+    plain, compiled = make_trainer(), make_trainer(xla=True)
+    fit(plain)
+    fit(compiled)
+    for a, b in zip(values(plain), values(compiled), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_the_whole_step_of_the_real_network_compiles_under_xla():
+    """As a TPU compiles it: forward, backward, clipping, AdamW and counts in one."""
+    plain, other = make_trainer(build=vgg16_unet), make_trainer(build=vgg16_unet)
+    first = [v.numpy() for v in other.model.trainable_variables]
+    image, mask = (part[:2] for part in real_arrays())
+    batch = image, mask, tf.constant(0.0)
+
+    def run(trainer, **options):
+        step = functools.partial(trainer._replica_step, trainer._gradients)
+        compiled = tf.function(trainer.strategy.run, **options)
+        numbers, counts = compiled(step, args=batch)
+        weights = [v.numpy() for v in trainer.model.trainable_variables]
+        return numbers.numpy(), counts.numpy(), weights
+
+    numbers, counts, weights = run(plain)
+    compiled_numbers, compiled_counts, compiled_weights = run(other, jit_compile=True)
+    np.testing.assert_allclose(compiled_numbers, numbers, rtol=1e-3)
+    assert compiled_counts.sum() == counts.sum() == mask.size
+    for before, one, two in zip(first, weights, compiled_weights, strict=True):
+        moved = np.abs(one - before).mean()
+        assert moved > 0 and np.abs(two - one).mean() < 0.05 * moved
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_trains_and_resumes(precision, tmp_path):
+    trainer = make_trainer(epochs=3, precision=precision)
+    history = fit(trainer, 3).history
+    assert history["loss"][-1] < history["loss"][0]
+    run_state.save_state(tmp_path, trainer.variables, trainer.progress)
+    other = make_trainer(epochs=3, precision=precision)
+    run_state.load_state(tmp_path, other.variables)
+    assert_equal(values(trainer), values(other))
+
+
+def test_float16_overflow_halves_the_scale_and_leaves_the_weights():
+    trainer = make_trainer(precision="float16")
+    before = [v.numpy() for v in trainer.model.trainable_variables]
+    trainer.optimizer.dynamic_scale.assign(1e30)
+    iterator = iter(training_data(trainer.strategy)(0, 0))
+    trainer._training_call(1)[0](iterator, tf.constant(0.0))
+    assert float(trainer.optimizer.dynamic_scale) == pytest.approx(5e29)
+    assert_equal(before, [v.numpy() for v in trainer.model.trainable_variables])
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+@pytest.mark.parametrize("stop_at", [1, 3, 4, 7])
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(stop_at, ema, tmp_path):
+    """Asks are before each training and each validation step, 6 an epoch."""
+    whole = make_trainer(epochs=3, ema=ema)
+    fit(whole, 3)
+    asked = iter(range(100))
+    first = make_trainer(epochs=3, ema=ema)
+    saver = run_state.Saver(tmp_path, first, minutes=10)
+    with pytest.raises(Interrupted):
+        fit(
+            first,
+            3,
+            save_state=saver.save,
+            wants_stop=lambda: next(asked) >= stop_at,
+        )
+    second = make_trainer(epochs=3, ema=ema)
+    second.progress = run_state.load_state(tmp_path, second.variables)
+    history = fit(second, 3)
+    assert_equal(values(whole), values(second))
+    assert history.epoch == [0, 1, 2]
+    rows = zip(whole.progress.history, second.progress.history, strict=True)
+    timings = {"images_per_second", "input_wait"}
+    for one, other in rows:
+        assert {k: v for k, v in one.items() if k not in timings} == {
+            k: v for k, v in other.items() if k not in timings
+        }
+
+
+def test_early_stopping_keeps_its_patience(tmp_path):
+    def start(epochs):
+        trainer = make_trainer(epochs=9)
+        progress = run_state.load_state(tmp_path, trainer.variables)
+        trainer.progress = progress or trainer.progress
+        saver = run_state.Saver(tmp_path, trainer, minutes=10)
+        patience = keras.callbacks.EarlyStopping(
+            "val_mean_iou", mode="max", patience=3, min_delta=1.0
+        )
+        fit(trainer, epochs, callbacks=[patience], save_state=saver.save)
+        return trainer
+
+    start(2)
+    assert ended(tmp_path) == (2, 2)
+    assert start(9).progress.epoch == 4
+    assert ended(tmp_path) == (4, 9)
+
+
+def test_a_loss_that_is_not_finite_names_the_step(tmp_path):
+    def batches():
+        images, masks = arrays()
+        images[17] = np.nan
+        return images, masks
+
+    trainer = make_trainer(steps_per_call=3)
+    saver = run_state.Saver(tmp_path, trainer, minutes=0)
+    with pytest.raises(FloatingPointError, match="at step 3 of epoch 1 .*nan"):
+        fit(
+            trainer,
+            data=training_data(trainer.strategy, batches),
+            save_state=saver.save,
+            wants_state=saver.is_due,
+        )
+    assert not (tmp_path / "state.npz").exists()
+
+
+def test_averaged_weights_are_what_is_scored_and_saved():
+    trainer = make_trainer(epochs=2, ema=0.5)
+    seen = []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(self.model.get_weights()[0])
+
+    first = trainer.model.get_weights()[0]
+    fit(trainer, 2, callbacks=[Look()])
+    trained = trainer.model.get_weights()[0]
+    np.testing.assert_array_equal(seen[-1], trainer.averaged_weights.averages[0])
+    assert np.abs(seen[-1] - trained).max() > 0
+    assert np.abs(seen[-1] - first).max() > 0
+
+
+def test_the_average_follows_its_formula():
+    trainer = make_trainer(ema=0.75)
+    iterator = iter(training_data(trainer.strategy)(0, 0))
+    expected = trainer.model.get_weights()[0]
+    for _ in range(2):
+        trainer._training_call(1)[0](iterator, tf.constant(0.0))
+        expected = 0.75 * expected + 0.25 * trainer.model.get_weights()[0]
+    actual = trainer.averaged_weights.averages[0].numpy()
+    np.testing.assert_allclose(actual, expected, atol=1e-6)
+
+
+def test_unfreezing_trains_the_encoder_from_its_epoch_on(monkeypatch):
+    trainer = make_trainer(epochs=2)
+    layer = trainer.model.layers[1]
+
+    def freeze(model, blocks):
+        layer.trainable = blocks == 0
+
+    monkeypatch.setattr("model.training.unfreezing.freeze_encoder", freeze)
+    assert len(later_variables(trainer.model, 1, 0)) == 7
+    assert len(trainer.model.trainable_variables) == 5
+    kernels = []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            kernels.append(layer.get_weights()[0])
+
+    fit(trainer, 2, callbacks=[UnfreezeEncoder(2, 1, 0), Look()])
+    np.testing.assert_array_equal(kernels[0], kernels[1])
+    assert np.abs(layer.get_weights()[0] - kernels[1]).max() > 0
+
+
+def test_model_and_loss_still_work_with_plain_fit():
+    model, (images, masks) = network(), arrays()
+    model.compile("adam", build_loss())
+    losses = model.fit(images, masks, epochs=3, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+
+
+def test_a_batch_that_replicas_cannot_share_is_refused():
+    class Three:
+        num_replicas_in_sync = 3
+
+    with pytest.raises(ValueError, match="got 8 for 3 replicas. Use 6 or 9"):
+        strategies.per_replica_batch_size(8, Three())
+    with pytest.raises(ValueError, match="got 2 for 3 replicas. Use 3$"):
+        strategies.per_replica_batch_size(2, Three())
+
+
+@pytest.fixture(scope="module")
+def one_device(tmp_path_factory):
+    """Weights and scores of one epoch, three steps, on one device."""
+    path = tmp_path_factory.mktemp("one") / "one"
+    assert_succeeds(run_small({"weights": str(path), "ema": 0.9}))
+    return np.load(f"{path}.npz")
+
+
+def assert_agrees(path, one_device):
+    other = np.load(path)
+    assert other.files == one_device.files
+    for name in other.files:
+        expected = one_device[name]
+        tolerance = 1e-5 * np.abs(expected).max()
+        np.testing.assert_allclose(other[name], expected, rtol=0, atol=tolerance)
+    np.testing.assert_array_equal(other["confusion"], one_device["confusion"])
+
+
+def test_two_devices_equal_one(one_device, tmp_path):
+    settings = {"strategy": "mirrored", "replicas": 2, "ema": 0.9}
+    assert_succeeds(run_small(settings | {"weights": str(tmp_path / "two")}))
+    assert_agrees(tmp_path / "two.npz", one_device)
+
+
+def test_two_devices_equal_one_on_the_real_network(tmp_path):
+    """In float64: in float32 rounding flips ReLUs and pools of the deep encoder.
+
+    Within three steps the flips and AdamW, which gives a weight of small gradient as
+    large a step as any, then part a few biases by 5 % of their largest value, 0.002.
+    """
+    settings = {"strategy": "mirrored", "replicas": 2, "network": "vgg16_unet"}
+    process = run_small(settings | {"weights": str(tmp_path / "two")})
+    trainer = make_trainer(build=vgg16_unet_in_float64)
+    fit(trainer, batches=real_arrays)
+    assert_succeeds(process)
+    two = np.load(tmp_path / "two.npz")
+    for index, variable in enumerate(trainer.model.variables):
+        one = variable.numpy()
+        tolerance = 1e-5 * np.abs(one).max()
+        np.testing.assert_allclose(two[f"arr_{index}"], one, rtol=0, atol=tolerance)
+
+
+def test_two_workers_equal_one_device_and_the_chief_writes(one_device, tmp_path):
+    settings = {"workdir": str(tmp_path / "run"), "weights": str(tmp_path / "w")}
+    for process in run_workers(settings | {"ema": 0.9, "save_minutes": 60}):
+        assert_succeeds(process)
+    for index in range(2):
+        assert_agrees(tmp_path / f"w{index}.npz", one_device)
+    files = [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()]
+    assert len(files) == 2 and "index.json" in files
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_noticed_and_the_run_continues(tmp_path):
+    settings = {"workdir": str(tmp_path / "run"), "epochs": 4, "sleep": 0.5}
+    chief, other = run_workers(settings)
+    state = tmp_path / "run" / "state.npz"
+    while not state.exists():
+        assert chief.poll() is None, chief.stderr.read()[-3000:]
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            chief.wait(0.1)
+    other.kill()
+    _, errors = chief.communicate(timeout=120)
+    assert chief.returncode == 75, errors[-3000:]
+    other.communicate()
+    for process in run_workers(settings | {"sleep": 0, "weights": str(tmp_path / "w")}):
+        assert_succeeds(process)
+    assert ended(tmp_path / "run") == (4, 4)
+    assert_succeeds(run_small({"epochs": 4, "weights": str(tmp_path / "whole")}))
+    whole, resumed = np.load(tmp_path / "whole.npz"), np.load(tmp_path / "w0.npz")
+    for name in whole.files:
+        tolerance = 1e-4 * np.abs(whole[name]).max()
+        np.testing.assert_allclose(resumed[name], whole[name], rtol=0, atol=tolerance)
+
+
+def test_sigterm_saves_and_exits_with_its_own_code(tmp_path):
+    settings = {"workdir": str(tmp_path), "epochs": 50, "sleep": 0.2}
+    process = run_small(settings)
+    while not (tmp_path / "state.npz").exists():
+        assert process.poll() is None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.1)
+    before = run_state.read_progress(tmp_path)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 75
+    after = run_state.read_progress(tmp_path)
+    # A file was there before; the signal has saved a later step.
+    assert (after.epoch, after.step) > (before.epoch, before.step)

@@ -1,0 +1,481 @@
+"""Order, determinism, resumption, sharding, padding, filters and caches."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from pipeline import batching, execution, pixels, protocols, records
+from pipeline import cache as caches
+from pipeline.augmentation import Augmentation
+from pipeline.resize import resize_image
+
+SMALL = {"image_size": 32, "global_batch_size": 4}
+
+
+@pytest.fixture(scope="module")
+def builder(tiny_data_dir):
+    return tfds.builder("lunar_rocks", data_dir=tiny_data_dir)
+
+
+def training(builder, steps, **settings):
+    dataset = batching.training_dataset(builder, **(SMALL | settings))
+    return [(i.numpy(), m.numpy()) for i, m in dataset.take(steps)]
+
+
+def assert_same(one, other):
+    assert len(one) == len(other)
+    for left, right in zip(one, other, strict=True):
+        for a, b in zip(left, right, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def context(worker, workers, replicas):
+    return tf.distribute.InputContext(workers, worker, replicas)
+
+
+def frames_of(builder, batches, split="train"):
+    """Returns the number of the frame that each unaugmented image shows, by batch."""
+    known = [
+        resize_image(example["image"], 32).numpy()
+        for example in batching.example_dataset(builder, split)
+    ]
+    return [
+        [int(np.argmin([np.abs(k - image).max() for k in known])) for image in batch[0]]
+        for batch in batches
+    ]
+
+
+def test_shapes_are_static_and_values_in_range(builder):
+    dataset = batching.training_dataset(builder, **SMALL)
+    image, mask = dataset.element_spec
+    assert image == tf.TensorSpec([4, 32, 32, 3], tf.float32)
+    assert mask == tf.TensorSpec([4, 32, 32], tf.int32)
+    for image, mask in dataset.take(2):
+        assert 0 <= tf.reduce_min(image) < tf.reduce_max(image) <= 1
+        assert set(np.unique(mask)) <= {0, 1, 2, 3}
+
+
+def test_an_epoch_is_a_permutation_and_the_next_one_another(builder):
+    batches = training(builder, 8, augmentation=None)
+    epochs = [sum(frames_of(builder, batches[s : s + 4]), []) for s in (0, 4)]
+    for epoch in epochs:  # 18 examples: 4 batches of 4, 2 left out.
+        assert len(set(epoch)) == 16
+    assert epochs[0] != epochs[1]
+    order = [batching.permutation(18, 0, e).numpy().tolist() for e in range(9)]
+    assert all(sorted(o) == list(range(18)) for o in order)
+    assert len({frozenset(o[16:]) for o in order}) > 1  # Others are left out.
+
+
+def test_the_same_seed_gives_the_same_batches_and_another_does_not(builder):
+    first = training(builder, 6, seed=3)
+    assert_same(first, training(builder, 6, seed=3))
+    assert not np.array_equal(first[0][0], training(builder, 1, seed=4)[0][0])
+
+
+@pytest.mark.parametrize("cache", ["none", "memory"])
+def test_the_number_of_cores_changes_no_bit(builder, monkeypatch, cache):
+    found = []
+    for cores in (1, 3):
+        monkeypatch.setattr(execution, "num_cores", lambda cores=cores: cores)
+        strength = Augmentation(gamma=0.2, noise=0.02)
+        batches = training(builder, 6, cache=cache, augmentation=strength)
+        scored = batching.evaluation_dataset(builder, "train", **SMALL)
+        found.append(batches + [[t.numpy() for t in batch] for batch in scored])
+    assert_same(*found)
+
+
+def test_augmentations_differ_between_epochs(builder):
+    # One example a step: its first and second epoch show it changed differently.
+    settings = {"split": "train[:1]", "global_batch_size": 1}
+    first, second = training(builder, 2, **settings)
+    assert np.abs(first[0] - second[0]).max() > 0.1
+
+
+@pytest.mark.parametrize("start", [(0, 3), (1, 0), (1, 2), (2, 1)])
+def test_starting_anywhere_equals_the_uninterrupted_run(builder, start):
+    whole = training(builder, 12, seed=5)
+    epoch, step = start
+    resumed = training(builder, 3, seed=5, start_epoch=epoch, start_step=step)
+    assert_same(resumed, whole[epoch * 4 + step :][:3])
+
+
+def test_starting_late_reads_nothing_before(builder, monkeypatch):
+    read = []
+    real = records.Examples.read
+
+    def counting(self, number):
+        tf.print(number, output_stream=f"file://{path}")
+        return real(self, number)
+
+    path = f"/tmp/lunar_read_{os.getpid()}.txt"
+    monkeypatch.setattr(records.Examples, "read", counting)
+    try:
+        dataset = batching.training_dataset(builder, start_epoch=50, **SMALL)
+        next(iter(dataset))
+        read = open(path).read().split()
+    finally:
+        os.remove(path)
+    assert 4 <= len(read) < 50 * 16
+
+
+def test_uncompiled_gives_the_same(builder):
+    for (image, mask), (plain, plain_mask) in zip(
+        training(builder, 3), training(builder, 3, xla=False), strict=True
+    ):
+        np.testing.assert_allclose(image, plain, atol=1e-5)
+        np.testing.assert_array_equal(mask, plain_mask)
+
+
+def test_evaluation_shows_resize_image_and_each_example_once(builder):
+    dataset = batching.evaluation_dataset(builder, "train", **SMALL)
+    examples = list(batching.example_dataset(builder, "train"))
+    batches = list(dataset)
+    assert len(batches) == 5
+    images, masks, weights = (np.concatenate(t) for t in zip(*batches, strict=True))
+    assert weights.tolist() == [1.0] * 18 + [0.0] * 2
+    for example, image, mask in zip(examples, images, masks, strict=False):
+        np.testing.assert_allclose(image, resize_image(example["image"], 32), atol=1e-6)
+        np.testing.assert_array_equal(
+            mask, example["mask"].numpy()[np.ix_(*centres(example["mask"].shape, 32))]
+        )
+
+
+def centres(shape, size):
+    return [((np.arange(size) + 0.5) / size * length).astype(int) for length in shape]
+
+
+def test_real_photos_of_any_size_are_evaluated(builder):
+    ((image, mask, weight),) = batching.evaluation_dataset(builder, "real", **SMALL)
+    assert image.shape == (4, 32, 32, 3) and mask.shape == (4, 32, 32)
+    assert weight.numpy().tolist() == [1, 1, 0, 0]
+    example = list(batching.example_dataset(builder, "real"))[1]
+    np.testing.assert_allclose(image[1], resize_image(example["image"], 32), atol=1e-6)
+    with pytest.raises(ValueError, match="holds photos"):
+        batching.training_dataset(builder, "train+real", **SMALL)
+
+
+def test_one_hot_masks_say_the_same(builder):
+    (_, ids), *_ = training(builder, 1)
+    (_, one_hot), *_ = training(builder, 1, one_hot=True)
+    assert one_hot.dtype == np.float32 and one_hot.shape == (4, 32, 32, 4)
+    np.testing.assert_array_equal(one_hot.argmax(-1), ids)
+    np.testing.assert_array_equal(one_hot.sum(-1), 1)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_workers_and_replicas_together_make_the_same_global_batch(builder, workers):
+    whole = training(builder, 3)
+    replicas, local = 4, 4 // workers
+    shares = [
+        training(builder, 3 * local, input_context=context(w, workers, replicas))
+        for w in range(workers)
+    ]
+    for step, batch in enumerate(whole):
+        parts = [p for s in shares for p in s[step * local : (step + 1) * local]]
+        joined = [np.concatenate(t) for t in zip(*parts, strict=True)]
+        assert_same([joined], [batch])
+
+
+def test_evaluation_shares_hold_each_example_once(builder):
+    def share(worker):
+        return list(
+            batching.evaluation_dataset(
+                builder, "train", input_context=context(worker, 2, 4), **SMALL
+            )
+        )
+
+    shares = [share(0), share(1)]
+    assert len(shares[0]) == len(shares[1]) == 10
+    images = np.concatenate([i[w > 0] for s in shares for i, _, w in s])
+    whole = batching.evaluation_dataset(builder, "train", **SMALL)
+    expected = np.concatenate([i[w > 0] for i, _, w in whole])
+    assert len(images) == 18
+    assert sorted(i.tobytes() for i in images) == sorted(i.tobytes() for i in expected)
+
+
+MIRRORED = """
+import sys
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from pipeline.input_pipeline import evaluation_dataset, training_dataset
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+two = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(cpu, two)
+builder = tfds.builder("lunar_rocks", data_dir=sys.argv[1])
+settings = {"image_size": 32, "global_batch_size": 4}
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+assert strategy.num_replicas_in_sync == 2
+"""
+MIRRORED_TRAINING = """
+iterator = iter(strategy.distribute_datasets_from_function(
+    lambda c: training_dataset(builder, input_context=c, **settings)))
+for batch in training_dataset(builder, **settings).take(2):
+    for shared, whole in zip(next(iterator), batch):
+        parts = strategy.experimental_local_results(shared)
+        assert [len(p) for p in parts] == [2, 2]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
+"""
+# 18 examples: of the fifth global batch, each replica's second half is padding.
+MIRRORED_EVALUATION = """
+distributed = strategy.distribute_datasets_from_function(
+    lambda c: evaluation_dataset(builder, "train", input_context=c, **settings))
+found, batches = [], 0
+for shared in distributed:
+    batches += 1
+    for image, mask, weight in zip(*map(strategy.experimental_local_results, shared)):
+        assert image.shape == (2, 32, 32, 3) and mask.shape == (2, 32, 32)
+        found += zip(image.numpy(), mask.numpy(), weight.numpy())
+assert batches == 5 and sum(weight == 0 for _, _, weight in found) == 2
+found = [(i.tobytes(), m.tobytes()) for i, m, weight in found if weight == 1]
+expected = []
+for images, masks, weights in evaluation_dataset(builder, "train", **settings):
+    expected += zip(images.numpy(), masks.numpy(), weights.numpy())
+expected = [(i.tobytes(), m.tobytes()) for i, m, weight in expected if weight == 1]
+assert len(set(found)) == 18 and found == expected
+"""
+
+
+@pytest.mark.parametrize("body", [MIRRORED_TRAINING, MIRRORED_EVALUATION])
+def test_mirrored_strategy_gets_the_global_batch(builder, tiny_data_dir, body):
+    # In a process of its own: devices are divided before TensorFlow first runs.
+    command = [sys.executable, "-c", MIRRORED + body, str(tiny_data_dir)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_errors_name_the_rule_and_the_remedy(builder):
+    for settings, message in (
+        ({"global_batch_size": 19}, "got 18 examples for global_batch_size 19"),
+        ({"input_context": context(0, 1, 3)}, "got 4 for 3 replicas. Use 3 or 6"),
+        ({"mask": "both"}, "mask must be one of"),
+        ({"cache": "gpu"}, "cache must be one of"),
+        ({"cache": "disk"}, "needs cache_dir"),
+        ({"cache_channels": 2}, "must be 1 or 3: got 2"),
+        ({"start_step": -1}, "must not be negative"),
+        ({"split": "holdout"}, "no split 'holdout'"),
+        ({"exclude_defects": ["shadow"]}, "had no shadow_IDs.txt"),
+        ({"exclude_defects": ["shadows"]}, "Unknown defect list 'shadows'"),
+        ({"protocol": "mine"}, "Unknown protocol 'mine'"),
+        ({"protocol": "first8000", "split": "test"}, "got 'test'"),
+        ({"protocol": "lunarsite"}, "needs all 9766 renders and 9742 are missing"),
+        ({"cache": "memory", "data_service": "grpc://x"}, "Use cache='none'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            batching.training_dataset(builder, **(SMALL | settings))
+
+
+def test_a_split_that_was_left_out_is_skipped_with_a_warning(builder, caplog):
+    assert batching.resolve_split(builder, "train+holdout") == "train"
+    assert "holdout" in caplog.text
+
+
+# Filters and protocols.
+
+
+@pytest.fixture(scope="module")
+def listed(tiny_folder, tmp_path_factory):
+    """Returns a builder whose source has a defect list: frames 3, 7 and 12."""
+    import lunar_tfds
+
+    folder = tmp_path_factory.mktemp("listed")
+    for path in tiny_folder.iterdir():
+        (folder / path.name).symlink_to(path)
+    (folder / "shadow_IDs.txt").write_text("3\n7\n12\n")
+    built = lunar_tfds.LunarRocks(data_dir=tmp_path_factory.mktemp("listed_tfds"))
+    built.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=folder)
+    )
+    return built
+
+
+def ids_of(dataset):
+    return sorted(int(e["frame_id"].numpy()) for e in dataset)
+
+
+def test_defect_lists_leave_frames_out(listed):
+    every = "train+validation+test"
+    kept = batching.example_dataset(listed, every, exclude_defects=["shadow"])
+    assert ids_of(kept) == sorted(set(range(1, 25)) - {3, 7, 12})
+    count = batching.num_examples(listed, every, exclude_defects=["shadow"])
+    assert count == 21
+
+
+def test_lunarsite_is_its_own_permutation():
+    order = np.random.RandomState(42).permutation(9766)
+    parts = [
+        protocols.frame_ids("lunarsite", s) for s in ("train", "validation", "test")
+    ]
+    assert [len(p) for p in parts] == [7812, 976, 978]
+    np.testing.assert_array_equal(np.concatenate(parts), order + 1)
+    parts = [protocols.frame_ids("first8000", s) for s in ("train", "validation")]
+    assert parts[0].tolist() == list(range(1, 8001))
+    assert parts[1].tolist() == list(range(8001, 9767))
+
+
+def test_a_protocol_chooses_from_all_splits_and_crops(builder, monkeypatch):
+    monkeypatch.setattr(protocols, "NUM_RENDERS", 24)
+    train = batching.example_dataset(builder, "train", protocol="lunarsite")
+    assert ids_of(train) == sorted(protocols.frame_ids("lunarsite", "train"))
+    whole = {
+        e["frame_id"].numpy(): e["image"].numpy()
+        for e in batching.example_dataset(builder, "train+validation+test")
+    }
+    for example in train:
+        expected = whole[example["frame_id"].numpy()][:, 120:600]
+        np.testing.assert_array_equal(example["image"], expected)
+    image, mask = training(builder, 1, protocol="lunarsite")[0]
+    assert image.shape == (4, 32, 32, 3) and mask.shape == (4, 32, 32)
+
+
+# Caches.
+
+
+@pytest.mark.parametrize("size", [32, 400])  # Pooled first, and not.
+@pytest.mark.parametrize("cache", ["memory", "disk"])
+def test_a_cache_changes_no_pixel(builder, tmp_path, cache, size):
+    settings = {"image_size": size, "cache_dir": tmp_path, "global_batch_size": 2}
+    settings |= {"split": "train[:4]"}
+    plain = training(builder, 4, **settings)
+    assert_same(training(builder, 4, cache=cache, **settings), plain)
+    settings.pop("split")
+    kept = batching.evaluation_dataset(builder, cache=cache, **settings)
+    read = batching.evaluation_dataset(builder, **settings)
+    assert_same(
+        [[t.numpy() for t in b] for b in kept], [[t.numpy() for t in b] for b in read]
+    )
+
+
+def test_a_disk_cache_is_used_again_and_not_for_other_data(builder, listed, tmp_path):
+    settings = {"cache": "disk", "cache_dir": tmp_path}
+    training(builder, 1, **settings)
+    files = {p: p.stat().st_mtime_ns for p in tmp_path.glob("*.pixels")}
+    training(builder, 1, **settings)
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.glob("*.pixels")} == files
+    for other in ({"mask": "clean"}, {"image_size": 64}, {"split": "train[:9]"}):
+        before = len(list(tmp_path.glob("*.pixels")))
+        training(builder, 1, **settings, **other)
+        assert len(list(tmp_path.glob("*.pixels"))) > before
+    before = len(list(tmp_path.glob("*.pixels")))
+    training(listed, 1, **settings)  # The same shapes from another source.
+    assert len(list(tmp_path.glob("*.pixels"))) > before
+
+
+def _fill_and_hang(data_dir, cache_dir):
+    built = tfds.builder("lunar_rocks", data_dir=data_dir)
+    real = caches._fill
+
+    def slow(arrays, source, count):
+        real(arrays, source, count // 2)
+        time.sleep(60)
+
+    caches._fill = slow
+    batching.training_dataset(built, cache="disk", cache_dir=cache_dir, **SMALL)
+
+
+def test_a_killed_writer_leaves_nothing_that_counts(builder, tiny_data_dir, tmp_path):
+    spawn = multiprocessing.get_context("spawn")
+    writer = spawn.Process(target=_fill_and_hang, args=(tiny_data_dir, tmp_path))
+    writer.start()
+    deadline = time.time() + 60
+    while not list(tmp_path.glob("*.partial")) and time.time() < deadline:
+        time.sleep(0.1)
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.join()
+    assert list(tmp_path.glob("*.partial")) and not list(tmp_path.glob("*.pixels"))
+    cached = training(builder, 5, cache="disk", cache_dir=tmp_path)
+    assert_same(cached, training(builder, 5))
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_what_a_killed_writer_left_does_not_count_as_used(
+    builder, tmp_path, monkeypatch
+):
+    """A disk that holds 1.5 caches, one of them left behind by a killed writer."""
+    training(builder, 1, cache="disk", cache_dir=tmp_path)
+    total = 1.5 * sum(path.stat().st_size for path in tmp_path.glob("*.pixels"))
+    for path in tmp_path.glob("*.pixels"):
+        path.rename(path.with_suffix(".partial"))
+
+    def disk_usage(folder):
+        used = sum(path.stat().st_size for path in folder.iterdir())
+        return type("Usage", (), {"free": total - used})
+
+    monkeypatch.setattr(caches.shutil, "disk_usage", disk_usage)
+    training(builder, 1, cache="disk", cache_dir=tmp_path)
+    assert list(tmp_path.glob("*.pixels"))
+
+
+def test_a_cache_that_cannot_fit_is_refused_with_advice(builder, tmp_path, monkeypatch):
+    monkeypatch.setattr(caches, "available_memory", lambda: 1 << 20)
+    with pytest.raises(ValueError, match="can be used of the.*Use cache='disk'"):
+        training(builder, 1, cache="memory", image_size=48)
+    usage = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr(caches.shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(ValueError, match="has 0.00 GiB free"):
+        training(builder, 1, cache="disk", cache_dir=tmp_path)
+    monkeypatch.undo()
+    assert caches.available_memory() > 1 << 28
+
+
+def test_the_whole_dataset_needs_what_the_estimate_says(builder):
+    source = pixels.Source(records.find(builder, "train"), "ground", (512, 512))
+    assert caches.bytes_needed(9766, source.specs) == 9766 * 720 * 480 * 5
+    grey = pixels.Source(
+        records.find(builder, "train"), "ground", (512, 512), grey=True
+    )
+    assert caches.bytes_needed(9766, grey.specs) == 9766 * 720 * 480 * 2
+
+
+def test_a_grey_cache_is_within_its_stated_error(builder):
+    settings = {"split": "train[:4]", "augmentation": None, "image_size": 400}
+    grey = training(builder, 1, cache="memory", cache_channels=1, **settings)
+    exact = training(builder, 1, **settings)
+    np.testing.assert_allclose(grey[0][0], exact[0][0], atol=3 / 255)
+    np.testing.assert_array_equal(grey[0][1], exact[0][1])
+
+
+def test_a_data_service_gives_the_same_batches(builder, data_service):
+    settings = {"augmentation": Augmentation(noise=0.01), "seed": 2}
+    served = training(builder, 6, data_service=data_service, **settings)
+    assert_same(served, training(builder, 6, **settings))
+
+
+def test_a_data_service_uses_the_cores_of_its_workers(
+    builder, data_service, monkeypatch
+):
+    monkeypatch.setattr(execution, "num_cores", lambda: pytest.fail("counted here"))
+    training(builder, 1, data_service=data_service)
+    with pytest.raises(pytest.fail.Exception, match="counted here"):
+        training(builder, 1)
+
+
+def test_two_workers_of_a_data_service_do_not_mix_steps(builder):
+    service = tf.data.experimental.service
+    dispatcher = service.DispatchServer()
+    config = service.WorkerConfig(dispatcher_address=dispatcher.target.split("//")[1])
+    workers = [service.WorkerServer(config) for _ in range(2)]
+    settings = {"input_context": context(0, 1, 2), "augmentation": None}
+    served = training(builder, 24, data_service=dispatcher.target, **settings)
+    del workers
+    # More epochs than two workers can have begun.
+    orders = [batching.permutation(18, 0, e).numpy().tolist() for e in range(200)]
+    steps = [order[s : s + 4] for order in orders for s in (0, 4, 8, 12)]
+    frames = frames_of(builder, served)
+    for first, second in zip(frames[::2], frames[1::2], strict=True):
+        assert first + second in steps
+
+
+def test_an_iterator_that_ends_does_not_wait_for_tuning(builder):
+    dataset = batching.training_dataset(builder, **SMALL)
+    options = dataset.options()
+    assert options.autotune.enabled is False and options.deterministic is True
