@@ -1,0 +1,176 @@
+"""One way to be a command: flags from settings, errors in one line, an exit status.
+
+The only module below `commands` that knows absl's flags. A module that can be run ends
+with
+
+    if __name__ == "__main__":
+        sys.exit(command_line.run(Sheet, main))
+
+where `Sheet` is a settings class (see `settings`) and `main` takes one and returns an
+exit status, or None for 0. Importing it defines no flag.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import flags, logging
+
+from lunar_tfds import settings
+
+EXIT_DONE, EXIT_ERROR = 0, 1
+# What shells report of a program that SIGINT ended.
+EXIT_INTERRUPTED = 130
+
+
+class UsageError(ValueError):
+    """The command line itself is wrong."""
+
+
+class _Help(Exception):
+    """The user asked for --help."""
+
+
+def run(
+    settings_class: type,
+    main: Callable[[Any], int | None],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Returns the exit status of a command.
+
+    What a user can mend, and Ctrl-C, is one line on the standard error and status 1
+    (130); --traceback shows where an error arose.
+
+    Args:
+        settings_class: dataclass of the command's settings.
+        main: the command: takes the settings, returns a status or None for 0.
+        argv: program name and arguments; those of the process by default.
+    """
+    argv = list(sys.argv if argv is None else argv)
+    flags.FLAGS.mark_as_parsed()  # Else absl's log complains of flags not parsed.
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
+    show_traceback = "--traceback" in argv
+    try:
+        return main(parse(settings_class, argv)) or EXIT_DONE
+    except _Help:
+        print(help_text(settings_class, main))
+        return EXIT_DONE
+    except KeyboardInterrupt:
+        if show_traceback:
+            raise
+        logging.error("Stopped by Ctrl-C. What was finished before is kept.")
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        line = one_line(error)
+        if line is None or show_traceback:
+            raise
+        hint = "--help lists" if isinstance(error, UsageError) else "--traceback shows"
+        where = "the flags" if isinstance(error, UsageError) else "where"
+        logging.error("%s (%s %s)", line, hint, where)
+        return EXIT_ERROR
+
+
+def parse(settings_class: type, argv: Sequence[str]) -> Any:
+    """Returns the settings that a command line gives.
+
+    Args:
+        settings_class: dataclass of the command's settings.
+        argv: program name and arguments.
+
+    Raises:
+        UsageError: an unknown flag or argument, or a value that is none.
+        ValueError: values that break a rule, see `settings.check`.
+    """
+    values = flags.FlagValues()
+    define_flags(settings_class, values)
+    flags.DEFINE_bool("traceback", False, "Show where an error arose.", None, values)
+    flags.DEFINE_bool("help", False, "Show this.", None, values, short_name="h")
+    try:
+        rest = values(list(argv))
+    except flags.Error as error:
+        raise UsageError(str(error)) from None
+    if values.help:
+        raise _Help
+    if rest[1:]:
+        raise UsageError(
+            f"unknown arguments: {' '.join(rest[1:])}. Flags are --name=value; quote "
+            "a value with spaces, and a pattern that the shell would expand"
+        )
+    return settings.from_dict(settings_class, values.flag_values_dict())
+
+
+def define_flags(settings_class: type, values: flags.FlagValues) -> None:
+    """Defines one flag for each setting of a class, nested ones too.
+
+    Args:
+        settings_class: the dataclass.
+        values: where; never absl's global ones.
+    """
+    prefix = settings.flag_prefix(settings_class)
+    for field in dataclasses.fields(settings_class):
+        if settings.is_settings(field):
+            define_flags(type(field.default), values)
+            continue
+        name, default = f"{prefix}{field.name}", field.default
+        text = field.metadata["help"]
+        kind = settings.value_type(settings_class, field.name)
+        choices = field.metadata["choices"]
+        if kind is str and choices:
+            flags.DEFINE_enum(name, default, list(choices), text, values)
+            continue
+        define = {
+            bool: flags.DEFINE_bool,
+            int: flags.DEFINE_integer,
+            float: flags.DEFINE_float,
+            str: flags.DEFINE_string,
+            tuple: flags.DEFINE_list,
+        }[kind]
+        default = list(default) if kind is tuple else default
+        define(name, default, text, flag_values=values)
+
+
+def help_text(settings_class: type, main: Callable) -> str:
+    """Returns what --help prints: what the command does, then its flags."""
+    values = flags.FlagValues()
+    define_flags(settings_class, values)
+    flags.DEFINE_bool("traceback", False, "Show where an error arose.", None, values)
+    doc = sys.modules[main.__module__].__doc__ or main.__doc__ or ""
+    lines = [doc.strip(), ""]
+    for name in values:
+        flag = values[name]
+        choices = getattr(flag, "enum_values", None)
+        allowed = f" <{'|'.join(choices)}>" if choices else ""
+        default = flag.default_as_str or "none"
+        lines.append(f"  --{name}: {flag.help}{allowed}\n      default {default}")
+    return "\n".join(lines)
+
+
+def one_line(error: Exception) -> str | None:
+    """Returns an error that a user can mend as one line, or None for any other."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow and isinstance(error, tensorflow.errors.OpError):
+        return _of_tensorflow(error, tensorflow.errors)
+    if isinstance(error, (ValueError, OSError, FloatingPointError)):
+        return str(error)
+    return None
+
+
+def _of_tensorflow(error: Any, errors: Any) -> str:
+    # TensorFlow appends the graph's nodes and a C++ trace on further lines.
+    text = (error.message or str(error)).strip().splitlines()[0]
+    text = text.rpartition("}} ")[2]
+    remedies = {
+        errors.ResourceExhaustedError: "The device or the disk is full: use smaller "
+        "batches or images, --precision=bfloat16, or free some space",
+        errors.NotFoundError: "A file or object is missing: check the paths, and for "
+        "a dataset build it anew with --overwrite",
+        errors.PermissionDeniedError: "Check who may read and write that path",
+        errors.DataLossError: "A file of the dataset is damaged: build it anew with "
+        "--overwrite",
+    }
+    for kind, remedy in remedies.items():
+        if isinstance(error, kind):
+            return f"{type(error).__name__}: {text}. {remedy}"
+    return f"{type(error).__name__}: {text}"
