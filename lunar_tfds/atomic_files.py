@@ -46,6 +46,12 @@ def atomic_path(path):
             temporary.unlink()
 
 
+def write_bytes(path, data):
+    """Writes `data` to `path` atomically; errors as `atomic_path`."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
 def write_text(path, text):
     """Writes `text` (str, UTF-8) to `path` atomically; errors as `atomic_path`."""
     with atomic_path(path) as temporary:
