@@ -83,10 +83,8 @@ def parse(settings_class: type, argv: Sequence[str]) -> Any:
         UsageError: an unknown flag or argument, or a value that is none.
         ValueError: values that break a rule, see `settings.check`.
     """
-    values = flags.FlagValues()
-    define_flags(settings_class, values)
-    flags.DEFINE_bool("traceback", False, "Show where an error arose.", None, values)
-    flags.DEFINE_bool("help", False, "Show this.", None, values, short_name="h")
+    values = _flags_of(settings_class)
+    flags.DEFINE_bool("help", False, "Show this.", values, short_name="h")
     try:
         rest = values(list(argv))
     except flags.Error as error:
@@ -113,37 +111,40 @@ def define_flags(settings_class: type, values: flags.FlagValues) -> None:
         if settings.is_settings(field):
             define_flags(type(field.default), values)
             continue
-        name, default = f"{prefix}{field.name}", field.default
-        text = field.metadata["help"]
-        kind = settings.value_type(settings_class, field.name)
+        name, text = f"{prefix}{field.name}", field.metadata["help"]
+        default: Any = field.default
         choices = field.metadata["choices"]
+        kind = settings.value_type(settings_class, field.name)
         if kind is str and choices:
             flags.DEFINE_enum(name, default, list(choices), text, values)
-            continue
-        define = {
-            bool: flags.DEFINE_bool,
-            int: flags.DEFINE_integer,
-            float: flags.DEFINE_float,
-            str: flags.DEFINE_string,
-            tuple: flags.DEFINE_list,
-        }[kind]
-        default = list(default) if kind is tuple else default
-        define(name, default, text, flag_values=values)
+        elif kind is bool:
+            flags.DEFINE_bool(name, default, text, values)
+        elif kind is int:
+            flags.DEFINE_integer(name, default, text, flag_values=values)
+        elif kind is float:
+            flags.DEFINE_float(name, default, text, flag_values=values)
+        elif kind is tuple:
+            flags.DEFINE_list(name, list(default), text, values)
+        else:
+            flags.DEFINE_string(name, default, text, values)
+
+
+def _flags_of(settings_class: type) -> flags.FlagValues:
+    values = flags.FlagValues()
+    define_flags(settings_class, values)
+    flags.DEFINE_bool("traceback", False, "Show where an error arose.", values)
+    return values
 
 
 def help_text(settings_class: type, main: Callable) -> str:
     """Returns what --help prints: what the command does, then its flags."""
-    values = flags.FlagValues()
-    define_flags(settings_class, values)
-    flags.DEFINE_bool("traceback", False, "Show where an error arose.", None, values)
+    values = _flags_of(settings_class)
     doc = sys.modules[main.__module__].__doc__ or main.__doc__ or ""
     lines = [doc.strip(), ""]
     for name in values:
         flag = values[name]
-        choices = getattr(flag, "enum_values", None)
-        allowed = f" <{'|'.join(choices)}>" if choices else ""
-        default = flag.default_as_str or "none"
-        lines.append(f"  --{name}: {flag.help}{allowed}\n      default {default}")
+        default = (flag.default_as_str or "none").strip("'")
+        lines.append(f"  --{name}={default}\n      {flag.help}")
     return "\n".join(lines)
 
 

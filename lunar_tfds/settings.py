@@ -124,7 +124,7 @@ def value_type(settings_class: type, name: str) -> type:
 
 def as_dict(settings: Any) -> dict[str, Any]:
     """Returns every value by the name of its flag; nested settings with the others."""
-    values = {}
+    values: dict[str, Any] = {}
     prefix = flag_prefix(type(settings))
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
