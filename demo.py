@@ -1,6 +1,8 @@
 """Starts `commands.demo`."""
 
-import runpy
+import sys
+
+from commands.demo import main
 
 if __name__ == "__main__":
-    runpy.run_module("commands.demo", run_name="__main__", alter_sys=True)
+    sys.exit(main())

@@ -1,6 +1,8 @@
 """Starts `commands.train`."""
 
-import runpy
+import sys
+
+from commands.train import main
 
 if __name__ == "__main__":
-    runpy.run_module("commands.train", run_name="__main__", alter_sys=True)
+    sys.exit(main())

@@ -5,6 +5,7 @@ never saw. Every step is an ordinary command, printed as it is run; scenes, data
 training that are there already are not made again.
 """
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -12,36 +13,40 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
-from absl import app, flags
-
+from lunar_tfds import command_line
+from lunar_tfds.settings import at_least, check, setting
 from model.network import vgg16_unet
-
-FLAGS = flags.FLAGS
-flags.DEFINE_string("output_dir", "demo", "Where everything goes.")
-flags.DEFINE_integer(
-    "num_scenes", 160, "Scenes to draw for the dataset.", lower_bound=20
-)
-flags.DEFINE_integer("num_unseen", 6, "Further scenes to predict.", lower_bound=1)
-flags.DEFINE_integer(
-    "image_size", 0, "Side of the input, px; 0: 128, or 96 untrained.", lower_bound=0
-)
-flags.DEFINE_integer(
-    "epochs", 0, "Training epochs; 0: 10, or 9 untrained.", lower_bound=0
-)
-flags.DEFINE_string(
-    "encoder_weights",
-    os.environ.get("ENCODER_WEIGHTS", ""),
-    "A VGG16 .weights.h5 file, `imagenet` or `none`. Empty: ImageNet weights when they "
-    "can be downloaded, otherwise none. Default: the variable ENCODER_WEIGHTS.",
-)
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # A command of the same environment, whether or not that is activated.
 TFDS = pathlib.Path(sys.executable).with_name("tfds")
 
 
-def run(title, *command):
+@dataclasses.dataclass(frozen=True)
+class DemoConfig:
+    """What `make demo` runs on."""
+
+    output_dir: str = setting("demo", "Where everything goes.", is_path=True)
+    num_scenes: int = setting(160, "Scenes to draw for the dataset.", at_least(20))
+    num_unseen: int = setting(6, "Further scenes to predict.", at_least(1))
+    image_size: int = setting(
+        0, "Side of the input, px; 0: 128, or 96 untrained.", at_least(0)
+    )
+    epochs: int = setting(0, "Training epochs; 0: 10, or 9 untrained.", at_least(0))
+    encoder_weights: str = setting(
+        "",
+        "A VGG16 .weights.h5 file, `imagenet` or `none`. Empty: what the variable "
+        "ENCODER_WEIGHTS says, else ImageNet weights when they can be downloaded, "
+        "otherwise none.",
+    )
+
+    def __post_init__(self):
+        check(self)
+
+
+def run(title: str, *command: object) -> None:
     """Prints and runs one command from the repository root; stops when it fails."""
     words = [str(word) for word in command]
     program = "python" if words[0] == sys.executable else pathlib.Path(words[0]).name
@@ -50,11 +55,14 @@ def run(title, *command):
     start = time.monotonic()
     result = subprocess.run(words, cwd=ROOT, check=False)
     if result.returncode:
-        sys.exit(f"The step above failed with exit code {result.returncode}.")
+        raise ValueError(
+            f"the step above failed with exit code {result.returncode}; its own "
+            "message says why"
+        )
     print(f"--- {time.monotonic() - start:.0f} s", flush=True)
 
 
-def training_settings(weights):
+def training_flags(config: DemoConfig, weights: str) -> tuple[str, ...]:
     """Returns the flags of a training run that fits into six minutes.
 
     Without pretrained weights the whole encoder learns, at nearly twice the work an
@@ -62,16 +70,19 @@ def training_settings(weights):
     """
     size, batch, epochs = (96, 4, 9) if weights == "none" else (128, 8, 10)
     return (
-        f"--image_size={FLAGS.image_size or size}",
+        f"--image_size={config.image_size or size}",
         f"--global_batch_size={batch}",
-        f"--epochs={FLAGS.epochs or epochs}",
+        f"--epochs={config.epochs or epochs}",
     )
 
 
-def choose_encoder_weights(choice):
+def choose_encoder_weights(choice: str) -> str:
     """Returns a path, `imagenet` or `none`; says so when the download fails."""
-    if choice:
+    choice = choice or os.environ.get("ENCODER_WEIGHTS", "")
+    if choice in ("imagenet", "none"):
         return choice
+    if choice:  # Relative to where the user is; the steps run in the repository.
+        return str(pathlib.Path(choice).expanduser().absolute())
     try:
         vgg16_unet.imagenet_weights_file()
     except Exception as error:  # Keras raises a bare Exception when offline.
@@ -83,7 +94,7 @@ def choose_encoder_weights(choice):
     return "imagenet"
 
 
-def print_results(output, workdir, weights):
+def print_results(output: pathlib.Path, workdir: pathlib.Path, weights: str) -> None:
     """Prints the scores and where the pictures and the report are."""
     scores = json.loads((output / "report" / "metrics.json").read_text())
     print(f"\n=== Results on {scores['num_examples']} unseen drawn scenes")
@@ -95,30 +106,28 @@ def print_results(output, workdir, weights):
     print(f"Checkpoints: {workdir / 'checkpoints'}")
 
 
-def main(argv):
+def demo(config: DemoConfig) -> None:
     """Runs the steps in order."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {argv[1:]}.")
-    output = pathlib.Path(FLAGS.output_dir).resolve()
+    output = pathlib.Path(config.output_dir).resolve()
     python, scenes, data = sys.executable, output / "scenes", output / "data"
     run(
-        f"Draw {FLAGS.num_scenes} scenes in the Kaggle layout",
+        f"Draw {config.num_scenes} scenes in the Kaggle layout",
         *(python, "-m", "lunar_tfds.synthetic", f"--output_dir={scenes}"),
-        *(f"--num_scenes={FLAGS.num_scenes}", "--seed=0"),
+        *(f"--num_scenes={config.num_scenes}", "--seed=0"),
     )
     run(
         "Build the dataset: sharded TFRecords",
         *(TFDS, "build", "lunar_rocks", f"--manual_dir={scenes}"),
         f"--data_dir={data}",
     )
-    weights = choose_encoder_weights(FLAGS.encoder_weights)
+    weights = choose_encoder_weights(config.encoder_weights)
     # One run for each kind of weights: its settings differ.
     workdir = output / f"run_{pathlib.Path(weights).name.partition('.')[0]}"
     run(
         "Train the VGG16-UNet",
         *(python, "train.py", "--strategy=mirrored"),
         *(f"--data_dir={data}", f"--workdir={workdir}"),
-        *training_settings(weights),
+        *training_flags(config, weights),
         *(f"--encoder_weights={weights}", "--cache=memory"),
     )
     run(
@@ -128,9 +137,9 @@ def main(argv):
     )
     unseen = output / "unseen"
     run(
-        f"Draw {FLAGS.num_unseen} further scenes",
+        f"Draw {config.num_unseen} further scenes",
         *(python, "-m", "lunar_tfds.synthetic", f"--output_dir={unseen}"),
-        *(f"--num_scenes={FLAGS.num_unseen}", "--seed=1"),
+        *(f"--num_scenes={config.num_unseen}", "--seed=1"),
     )
     run(
         "Predict them",
@@ -141,5 +150,6 @@ def main(argv):
     print_results(output, workdir, weights)
 
 
-if __name__ == "__main__":
-    app.run(main)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    return command_line.run(DemoConfig, demo, argv)

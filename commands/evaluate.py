@@ -114,8 +114,10 @@ def main(argv):
     predictor = Predictor(FLAGS.checkpoint, tta=FLAGS.tta, batch_size=FLAGS.batch_size)
     builder = batching.open_dataset(FLAGS.data_dir)
     mask = FLAGS.mask or predictor.mask_kind
-    selection = {"exclude_defects": FLAGS.exclude_defects, "protocol": FLAGS.protocol}
-    examples = batching.example_dataset(builder, FLAGS.split, mask=mask, **selection)
+    selection = batching.Selection(
+        FLAGS.split, mask, tuple(FLAGS.exclude_defects), FLAGS.protocol
+    )
+    examples = batching.example_dataset(builder, selection)
     progress = keras.utils.Progbar(int(examples.cardinality()), unit_name="frame")
     scored = scoring.evaluate(
         predictor, examples.as_numpy_iterator(), progress=progress.update

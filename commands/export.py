@@ -72,9 +72,8 @@ flags.DEFINE_bool(
 
 def calibration_images(builder, predictor):
     """Yields uint8 [S, S, 3] images of the calibration split."""
-    examples = batching.example_dataset(
-        builder, FLAGS.calibration_split, mask=predictor.mask_kind
-    )
+    selection = batching.Selection(FLAGS.calibration_split, predictor.mask_kind)
+    examples = batching.example_dataset(builder, selection)
     for example in examples.take(FLAGS.calibration_images):
         image = resize_image(example["image"].numpy(), predictor.image_size)
         yield np.rint(image * 255).astype(np.uint8)
@@ -82,7 +81,8 @@ def calibration_images(builder, predictor):
 
 def score(predictor, builder, title):
     """Returns the metrics of a predictor on the split."""
-    examples = batching.example_dataset(builder, FLAGS.split, mask=predictor.mask_kind)
+    selection = batching.Selection(FLAGS.split, predictor.mask_kind)
+    examples = batching.example_dataset(builder, selection)
     print(f"Scoring the {title}")
     progress = keras.utils.Progbar(int(examples.cardinality()), unit_name="frame")
     scored = scoring.evaluate(

@@ -2,8 +2,11 @@
 
 import dataclasses
 import math
+import typing
 
 import tensorflow as tf
+
+from lunar_tfds.settings import between, check, setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,34 +37,45 @@ class Augmentation:
         ValueError: a strength is outside its range.
     """
 
-    horizontal_flip: float = 0.5
-    vertical_flip: float = 0.0
-    rotation: float = 10.0
-    shift: float = 0.05
-    scale: float = 0.2
-    brightness: float = 0.1
-    contrast: float = 0.2
-    gamma: float = 0.0
-    noise: float = 0.0
+    FLAG_PREFIX: typing.ClassVar[str] = "augment_"
+
+    horizontal_flip: float = setting(
+        0.5, "Probability of mirroring left to right.", between(0, 1)
+    )
+    vertical_flip: float = setting(
+        0.0, "Probability of mirroring top to bottom.", between(0, 1)
+    )
+    rotation: float = setting(
+        10.0, "Largest angle either way, degrees.", between(0, 180)
+    )
+    shift: float = setting(
+        0.05, "Largest shift, as a fraction of each side.", between(0, 1)
+    )
+    scale: float = setting(
+        0.2, "Largest zoom: 0.2 scales by 1/1.2 to 1.2.", between(0, 10)
+    )
+    brightness: float = setting(
+        0.1, "Largest amount added to [0, 1] pixels either way.", between(0, 1)
+    )
+    contrast: float = setting(
+        0.2, "Largest relative change of the gain either way.", between(0, 1)
+    )
+    gamma: float = setting(
+        0.0, "Largest power: 0.5 raises to 1/1.5 to 1.5.", between(0, 10)
+    )
+    noise: float = setting(
+        0.0, "Largest standard deviation of noise on [0, 1] pixels.", between(0, 1)
+    )
 
     def __post_init__(self):
-        limits = dict.fromkeys(("horizontal_flip", "vertical_flip", "shift"), 1)
-        limits |= {"rotation": 180, "brightness": 1, "contrast": 1, "noise": 1}
-        limits |= {"scale": 10, "gamma": 10}
-        for name, limit in limits.items():
-            value = getattr(self, name)
-            if not 0 <= value <= limit:
-                raise ValueError(
-                    f"Augmentation.{name} must lie in [0, {limit}]: got {value}. "
-                    "Use 0 to turn it off."
-                )
+        check(self)
 
 
 NUM_DRAWS = 11
 
 
 def draw(augmentation, seed, step, batch_size):
-    """Returns the random changes of each example of one global batch.
+    """Returns the random parameters of each example of one global batch.
 
     The draw depends on `seed`, `step` and the example's place in the global batch
     alone, so replicas, workers and parallel calls cannot change it.

@@ -11,26 +11,66 @@ limit how well examples are mixed and how much memory they hold. At any time the
 as many decoded examples in memory as parallel calls and waiting batches need.
 """
 
+import dataclasses
+
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from lunar_tfds import palette
+from lunar_tfds.settings import at_least, check, setting
 from pipeline import cache as caches
 from pipeline import execution, pixels, records, warp
 from pipeline.augmentation import Augmentation, draw
-from pipeline.records import resolve_split
+from pipeline.cache import Reading
 from pipeline.resize import output_size
+from pipeline.selection import Selection
 
 __all__ = [
     "Augmentation",
+    "Batches",
+    "Position",
+    "Reading",
+    "Selection",
     "evaluation_dataset",
     "example_dataset",
     "num_examples",
     "open_dataset",
-    "resolve_split",
     "steps_per_epoch",
     "training_dataset",
 ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Batches:
+    """What a batch is made of.
+
+    Attributes:
+        image_size: int or (height, width), px.
+        global_batch_size: examples in a step over all replicas.
+    """
+
+    image_size: int | tuple[int, int] = 512
+    global_batch_size: int = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """A place in the endless sequence of training batches.
+
+    Attributes:
+        seed: of the order and of what is drawn for each example.
+        epoch: epochs before it.
+        step: steps into that epoch before it.
+
+    Raises:
+        ValueError: epoch or step is negative.
+    """
+
+    seed: int = setting(0, "Seed of weights, order and augmentation.")
+    epoch: int = setting(0, "Epochs before it.", at_least(0))
+    step: int = setting(0, "Steps into the epoch before it.", at_least(0))
+
+    def __post_init__(self):
+        check(self)
 
 
 def open_dataset(data_dir=None):
@@ -52,11 +92,9 @@ def open_dataset(data_dir=None):
     return builder
 
 
-def num_examples(builder, split, *, exclude_defects=(), protocol=None):
-    """Returns how many examples a split has after filters; see `records.find`."""
-    return len(
-        records.find(builder, split, exclude_defects=exclude_defects, protocol=protocol)
-    )
+def num_examples(builder, selection: Selection) -> int:
+    """Returns how many examples a selection holds; errors as `records.find`."""
+    return len(records.find(builder, selection))
 
 
 def steps_per_epoch(num_examples, global_batch_size):
@@ -75,122 +113,80 @@ def steps_per_epoch(num_examples, global_batch_size):
 
 def training_dataset(
     builder,
-    split="train",
+    selection: Selection = Selection(),  # noqa: B008, it is frozen, as those below.
+    batches: Batches = Batches(),  # noqa: B008
+    position: Position = Position(),  # noqa: B008
     *,
-    mask="ground",
-    image_size=512,
-    global_batch_size=8,
-    augmentation=Augmentation(),  # noqa: B008, it is frozen.
-    cache="none",
-    cache_dir=None,
-    cache_channels=3,
-    seed=0,
-    start_epoch=0,
-    start_step=0,
-    input_context=None,
-    one_hot=False,
-    exclude_defects=(),
-    protocol=None,
-    xla=True,
-    data_service=None,
-):
+    augmentation: Augmentation | None = Augmentation(),  # noqa: B008
+    reading: Reading = Reading(),  # noqa: B008
+    input_context: tf.distribute.InputContext | None = None,
+    xla: bool = True,
+) -> tf.data.Dataset:
     """Returns endless training batches of static shape.
 
     An epoch holds each example at most once and leaves out fewer than one global
-    batch of them, others in each epoch. Steps count from `start_epoch` and
-    `start_step`, and what comes is what an uninterrupted run gives from there: what
-    came before is not read.
+    batch of them, others in each epoch. What comes is what an uninterrupted run gives
+    from `position` on: what came before is not read.
 
     Args:
         builder: a built `tfds.core.DatasetBuilder` of `lunar_rocks`.
-        split: a TFDS split of renders or, with a protocol, one of the protocol's.
-        mask: 'ground' or 'clean'.
-        image_size: int or (height, width), px.
-        global_batch_size: examples in a step over all replicas.
-        augmentation: `Augmentation`, or None for none.
-        cache: 'none', 'memory' or 'disk': where decoded pixels are kept. The first
-            use decodes every example before the first batch.
-        cache_dir: folder of the disk cache.
-        cache_channels: 1 caches the mean of the three channels, in two fifths of the
-            memory and read faster; in the renders, which are near-grey, no channel is
-            further than 3 of 255 from it. Photos lose their colour. 3 keeps all.
-        seed: int.
-        start_epoch: int.
-        start_step: int, steps into that epoch.
-        input_context: `tf.distribute.InputContext` of one worker, or None: all.
-        one_hot: masks as float32 [b, H, W, 4] instead of ids.
-        exclude_defects: names of defect lists whose frames are left out.
-        protocol: None, or a name in `protocols.PROTOCOLS`.
+        selection: of renders.
+        batches: their size.
+        position: where to start.
+        augmentation: strengths, or None for none.
+        reading: where decoded pixels are kept, or which machines decode.
+        input_context: of one worker, for
+            `strategy.distribute_datasets_from_function`; None gives all.
         xla: False runs the same ops uncompiled: same ids, pixels within 1e-5.
-        data_service: address of a tf.data service dispatcher, 'grpc://host:port',
-            whose workers then read and warp; all must reach the dataset's files. With
-            one of them all stays as said. Several hand out steps in the order in which
-            they finish: steps near the end of an epoch may come in the next one, a
-            start in the middle of a run may repeat or miss a few, and each
-            `input_context` has an order of its own. Steps stay whole in each.
 
     Returns:
         tf.data.Dataset of (image float32 [b, H, W, 3] in [0, 1], mask int32
-        [b, H, W]); b is the batch of one replica, global_batch_size / replicas, for
-        `strategy.distribute_datasets_from_function`.
+        [b, H, W]); b is the batch of one replica, global_batch_size / replicas.
 
     Raises:
         ValueError: an argument is out of range; see `records.find`, `caches` and
             `replica_share` for the rest.
     """
-    _check_start(start_epoch, start_step, data_service, cache)
-    size = output_size(image_size)
-    examples = _find(builder, split, exclude_defects, protocol)
-    if examples.varied_sizes:
-        raise ValueError(
-            f"Training reads frames of one size: split {split!r} holds photos. Leave "
-            "'real' out; evaluation_dataset reads it."
-        )
+    size = output_size(batches.image_size)
+    examples = training_examples(builder, selection)
+    global_batch_size = batches.global_batch_size
     steps = steps_per_epoch(len(examples), global_batch_size)
     replicas, batch_size = replica_share(global_batch_size, input_context)
-    source = pixels.Source(examples, mask, size, grey=_is_grey(cache_channels))
-    selected = split, mask, exclude_defects, protocol
-    stored = _stored(cache, cache_dir, builder, examples, source, selected)
-    served = data_service is not None
+    source = pixels.Source(examples, selection.mask, size, grey=reading.is_grey)
+    stored = caches.store(reading, builder, selection, source)
+    served = reading.data_service is not None
     own = slice(replicas.start * batch_size, replicas.stop * batch_size)
     read = _reader(source, stored)
     warped = Warp(source, size, augmentation, xla)
 
     def plan(step):
-        """Returns (number, what is done to it) of each own example of a step."""
-        order = permutation(len(examples), seed, step // steps)
+        """Returns (number, what is drawn for it) of each own example of a step."""
+        order = permutation(len(examples), position.seed, step // steps)
         numbers = order[step % steps * global_batch_size :][:global_batch_size][own]
-        changes = draw(augmentation, seed, step, global_batch_size)
-        return numbers, warped.prepare({k: v[own] for k, v in changes.items()})
+        params = draw(augmentation, position.seed, step, global_batch_size)
+        return numbers, warped.prepare({k: v[own] for k, v in params.items()})
 
     def augmented(number, prepared):
-        return _finish(*warped(read(number), prepared), one_hot)
+        return warped(read(number), prepared)
 
-    start = start_epoch * steps + start_step
+    start = position.epoch * steps + position.step
     dataset = tf.data.Dataset.range(start, tf.int64.max)
     dataset = execution.mapped(dataset, plan, served).unbatch()
     dataset = execution.mapped_batches(dataset, augmented, batch_size, served)
     if served:
-        dataset = _served(dataset, data_service, len(replicas))
+        dataset = _served(dataset, reading.data_service, len(replicas))
     return execution.ready(dataset)
 
 
 def evaluation_dataset(
     builder,
-    split="validation",
+    selection: Selection = Selection("validation"),  # noqa: B008
+    batches: Batches = Batches(),  # noqa: B008
     *,
-    mask="ground",
-    image_size=512,
-    global_batch_size=8,
-    cache="none",
-    cache_dir=None,
-    cache_channels=3,
-    input_context=None,
-    one_hot=False,
-    exclude_defects=(),
-    protocol=None,
-    xla=True,
-):
+    reading: Reading = Reading(),  # noqa: B008
+    input_context: tf.distribute.InputContext | None = None,
+    xla: bool = True,
+) -> tf.data.Dataset:
     """Returns batches that hold each example exactly once, in a fixed order.
 
     The last batch is padded to its full size by repeating the first example with
@@ -200,17 +196,10 @@ def evaluation_dataset(
 
     Args:
         builder: see `training_dataset`, as for all that follow.
-        split: any TFDS split or, with a protocol, one of the protocol's.
-        mask: 'ground' or 'clean'.
-        image_size: int or (height, width), px.
-        global_batch_size: examples in a step over all replicas.
-        cache: 'none', 'memory' or 'disk'.
-        cache_dir: folder of the disk cache.
-        cache_channels: 3, or 1 for grey.
-        input_context: `tf.distribute.InputContext` of one worker, or None: all.
-        one_hot: masks as float32 [b, H, W, 4] instead of ids.
-        exclude_defects: names of defect lists whose frames are left out.
-        protocol: None, or a name in `protocols.PROTOCOLS`.
+        selection: renders or photos.
+        batches: their size.
+        reading: where decoded pixels are kept; this process decodes them itself.
+        input_context: of one worker, or None: all.
         xla: False runs the same ops uncompiled.
 
     Returns:
@@ -220,15 +209,15 @@ def evaluation_dataset(
     Raises:
         ValueError: see `training_dataset`.
     """
-    size = output_size(image_size)
-    examples = _find(builder, split, exclude_defects, protocol)
+    size = output_size(batches.image_size)
+    global_batch_size = batches.global_batch_size
+    examples = _find(builder, selection)
     replicas, batch_size = replica_share(global_batch_size, input_context)
     if examples.varied_sizes:
-        read = pixels.resized(examples, mask, size)
+        read = pixels.resized(examples, selection.mask, size)
     else:
-        source = pixels.Source(examples, mask, size, grey=_is_grey(cache_channels))
-        selected = split, mask, exclude_defects, protocol
-        stored = _stored(cache, cache_dir, builder, examples, source, selected)
+        source = pixels.Source(examples, selection.mask, size, grey=reading.is_grey)
+        stored = caches.store(reading, builder, selection, source)
         read = _identical(_reader(source, stored), Warp(source, size, None, xla))
 
     def plan(step):
@@ -239,41 +228,51 @@ def evaluation_dataset(
         return tf.where(inside, numbers, 0), tf.cast(inside, tf.float32)
 
     def resized(number, weight):
-        return *_finish(*read(number), one_hot), weight
+        return *read(number), weight
 
     steps = -(-len(examples) // global_batch_size)
     dataset = execution.mapped(tf.data.Dataset.range(steps), plan).unbatch()
     return execution.ready(execution.mapped_batches(dataset, resized, batch_size))
 
 
-def example_dataset(
-    builder, split, *, mask="ground", exclude_defects=(), protocol=None
-):
-    """Returns the examples of a split once, in a fixed order, at their own size.
+def example_dataset(builder, selection: Selection) -> tf.data.Dataset:
+    """Returns the examples of a selection once, in a fixed order, at their own size.
 
     Args:
-        builder: see `training_dataset`, as for all that follow.
-        split: any TFDS split or, with a protocol, one of the protocol's.
-        mask: 'ground' or 'clean'.
-        exclude_defects: names of defect lists whose frames are left out.
-        protocol: None, or a name in `protocols.PROTOCOLS`.
+        builder: see `training_dataset`.
+        selection: renders or photos.
 
     Returns:
         tf.data.Dataset of dicts: `image` uint8 [height, width, 3], `mask` int32
         [height, width], `frame_id` string, `objects` and `defects` as stored. A
         protocol's crop is applied to image and mask and not to the boxes of `objects`.
     """
-    examples = _find(builder, split, exclude_defects, protocol)
-    pixels.check_mask(mask)
+    examples = _find(builder, selection)
+    mask = f"{selection.mask}_mask"
 
     def load(number):
         example = examples.features.deserialize_example(examples.read(number))
-        image, ids = pixels.crop(examples, example["image"], example[f"{mask}_mask"])
+        image, ids = pixels.crop(examples, example["image"], example[mask])
         kept = {k: example[k] for k in ("frame_id", "objects", "defects")}
         return kept | {"image": image, "mask": tf.cast(ids[..., 0], tf.int32)}
 
     dataset = tf.data.Dataset.range(len(examples))
     return execution.ready(execution.mapped(dataset, load))
+
+
+def training_examples(builder, selection: Selection) -> records.Examples:
+    """Returns the examples of a selection that can be trained on.
+
+    Raises:
+        ValueError: there is none, or there are photos among them.
+    """
+    examples = _find(builder, selection)
+    if examples.varied_sizes:
+        raise ValueError(
+            f"Training reads frames of one size: split {selection.split!r} holds "
+            "photos. Leave 'real' out; evaluation_dataset reads it."
+        )
+    return examples
 
 
 def permutation(count, seed, epoch):
@@ -310,56 +309,17 @@ def replica_share(global_batch_size, input_context):
     return range(start, start + local), global_batch_size // replicas
 
 
-def _check_start(start_epoch, start_step, data_service, cache):
-    if min(start_epoch, start_step) < 0:
-        raise ValueError(
-            "start_epoch and start_step must not be negative: got "
-            f"{start_epoch} and {start_step}."
-        )
-    if data_service is not None and cache != "none":
-        raise ValueError(
-            f"A tf.data service cannot read this process's cache: got {cache!r}. "
-            "Use cache='none' with data_service."
-        )
-
-
-def _find(builder, split, exclude_defects, protocol):
-    examples = records.find(
-        builder, split, exclude_defects=exclude_defects, protocol=protocol
-    )
+def _find(builder, selection):
+    examples = records.find(builder, selection)
     if not len(examples):
-        raise ValueError(f"Split {split!r} holds no example. Choose another split.")
+        raise ValueError(
+            f"Split {selection.split!r} holds no example. Choose another split."
+        )
     return examples
 
 
-def _is_grey(cache_channels):
-    if cache_channels not in (1, 3):
-        raise ValueError(f"cache_channels must be 1 or 3: got {cache_channels}.")
-    return cache_channels == 1
-
-
-def _stored(cache, cache_dir, builder, examples, source, selected):
-    """Returns the cached words and masks of all examples, or None without a cache."""
-    caches.check_cache(cache, cache_dir)
-    if cache == "none":
-        return None
-    split, mask, exclude_defects, protocol = selected
-    name = caches.fingerprint(
-        builder,
-        split,
-        mask=mask,
-        exclude_defects=sorted(exclude_defects),
-        protocol=protocol,
-        words=[str(spec) for spec in source.specs],
-        factors=source.factors,
-    )
-    if cache == "memory":
-        return caches.in_memory(source, len(examples), name)
-    return caches.on_disk(source, len(examples), cache_dir, name)
-
-
 def _reader(source, stored):
-    """Returns a function from an example's number to its words and mask."""
+    """Returns a function from an example's number to its packed pixels and mask."""
     if stored is None:
         return source
     return lambda number: tuple(tf.gather(tensor, number) for tensor in stored)
@@ -407,16 +367,12 @@ class Warp:
             self._table = warp.noise_table(size[0] * size[1] * 3)
         self._warp = tf.function(warp.warp, jit_compile=xla, autograph=False)
 
-    def prepare(self, changes):
+    def prepare(self, params):
         """Returns what `__call__` needs of each example, from what `draw` returned."""
         size = self._source.source_size
-        coordinates = warp.source_coordinates(changes, size, self._size)
-        return coordinates, {name: changes[name] for name in self._used}
+        coordinates = warp.source_coordinates(params, size, self._size)
+        return coordinates, {name: params[name] for name in self._used}
 
     def __call__(self, tensors, prepared):
         """Returns image and mask of one example, see `warp.warp`."""
         return self._warp(*tensors, *prepared, self._table, self._source.factors)
-
-
-def _finish(image, ids, one_hot):
-    return image, tf.one_hot(ids, palette.NUM_CLASSES) if one_hot else ids

@@ -10,17 +10,20 @@ them all; the best round counts. CPU time is that of all threads and worker proc
 import dataclasses
 import importlib.util
 import itertools
-import json
 import os
 import pathlib
 import statistics
+import sys
 import tempfile
 import time
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from absl import app, flags
 
+from lunar_tfds import command_line
+from lunar_tfds.atomic_files import write_json
+from lunar_tfds.cores import num_cores
+from lunar_tfds.settings import at_least, check, setting
 from pipeline import (
     batching,
     benchmark_alternatives,
@@ -30,6 +33,8 @@ from pipeline import (
     records,
 )
 from pipeline.augmentation import Augmentation, draw
+from pipeline.cache import Reading
+from pipeline.selection import Selection
 
 BATCH_SIZE = 8
 # Batches that a pipeline may have ready when its turn comes; they are not counted.
@@ -128,23 +133,24 @@ def naive(builder, split, size):
 
 def decode_only(builder, split):
     """Returns endless batches of decoded images and masks: what no reader can beat."""
-    decode = pixels.decoder(records.find(builder, split), "ground")
-    count = batching.num_examples(builder, split)
-    dataset = tf.data.Dataset.range(count).repeat()
+    examples = records.find(builder, Selection(split))
+    decode = pixels.decoder(examples, "ground")
+    dataset = tf.data.Dataset.range(len(examples)).repeat()
     return execution.ready(execution.mapped_batches(dataset, decode, BATCH_SIZE))
 
 
 def warp_only(builder, split, size):
     """Returns endless batches warped from the same pixels again and again."""
-    source = pixels.Source(records.find(builder, split), "ground", (size, size))
-    strength, words_and_ids = Augmentation(), source(0)
+    examples = records.find(builder, Selection(split))
+    source = pixels.Source(examples, "ground", (size, size))
+    strength, packed_and_ids = Augmentation(), source(0)
     warped = batching.Warp(source, (size, size), strength, True)
 
     def plan(step):
         return warped.prepare(draw(strength, 0, step, BATCH_SIZE))
 
     def warp(*prepared):
-        return warped(words_and_ids, prepared)
+        return warped(packed_and_ids, prepared)
 
     dataset = execution.mapped(tf.data.Dataset.range(tf.int64.max), plan).unbatch()
     return execution.ready(execution.mapped_batches(dataset, warp, BATCH_SIZE))
@@ -155,19 +161,18 @@ def contestants(folder, num_frames, size):
     builder, split, pairs = benchmark_frames.write(folder, num_frames)
     kilobytes = benchmark_frames.pixel_bytes(pairs) / 1000
     print(f"{num_frames} frames of 720x480, {kilobytes:.0f} kB each, to {size}x{size}.")
-    everything = Augmentation(gamma=0.2, noise=0.02)
+    everything, memory = Augmentation(gamma=0.2, noise=0.02), Reading("memory")
 
     def ours(**settings):
-        return batching.training_dataset(
-            builder, split, image_size=size, global_batch_size=BATCH_SIZE, **settings
-        )
+        batches = batching.Batches(size, BATCH_SIZE)
+        return batching.training_dataset(builder, Selection(split), batches, **settings)
 
     datasets = {
         "tf_data_naive": naive(builder, split, size),
         "ours_uncached": ours(),
-        "ours_cached": ours(cache="memory"),
-        "ours_cached_grey": ours(cache="memory", cache_channels=1),
-        "ours_cached_all": ours(cache="memory", augmentation=everything),
+        "ours_cached": ours(reading=memory),
+        "ours_cached_grey": ours(reading=Reading("memory", cache_channels=1)),
+        "ours_cached_all": ours(reading=memory, augmentation=everything),
         "decode_only": decode_only(builder, split),
         "warp_only": warp_only(builder, split, size),
     }
@@ -179,7 +184,7 @@ def contestants(folder, num_frames, size):
         found.append(Contestant("opencv_warp", batches))
     if all(map(importlib.util.find_spec, ("torch", "albumentations", "cv2"))):
         batches, workers = benchmark_alternatives.data_loader(
-            pairs, size, BATCH_SIZE, dataclasses.asdict(Augmentation()), os.cpu_count()
+            pairs, size, BATCH_SIZE, dataclasses.asdict(Augmentation()), num_cores()
         )
         found.append(Contestant("dataloader_albumentations", batches, tuple(workers)))
     return found
@@ -210,20 +215,30 @@ def bars(results):
     )
 
 
-def main(argv):
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """Settings of the command."""
+
+    json: str | None = setting(None, "Writes the results to this file.", is_path=True)
+    frames: int = setting(48, "Frames to draw, at least 8.", at_least(8))
+    image_size: int = setting(512, "Side of the output, px.", at_least(16))
+    rounds: int = setting(3, "Turns of each contestant.", at_least(1))
+    seconds: float = setting(2.0, "Seconds of a turn.", at_least(0.1))
+
+    def __post_init__(self):
+        check(self)
+
+
+def main(config: Benchmark) -> None:
     """Measures, prints a table and writes the JSON."""
-    if len(argv) > 1:
-        raise app.UsageError(f"No arguments but flags: got {argv[1:]}.")
     with tempfile.TemporaryDirectory() as folder:
-        found = contestants(
-            pathlib.Path(folder), flags.FLAGS.frames, flags.FLAGS.image_size
-        )
+        found = contestants(pathlib.Path(folder), config.frames, config.image_size)
         for contestant in found:
             contestant.drain()
-        for _ in range(flags.FLAGS.rounds):
+        for _ in range(config.rounds):
             for contestant in found:
                 settle(found)
-                contestant.run(flags.FLAGS.seconds)
+                contestant.run(config.seconds)
     results = []
     for contestant in found:
         rate, cpu = contestant.best()
@@ -234,16 +249,11 @@ def main(argv):
                 "cpu_ms_per_example": round(cpu, 2),
             }
         )
-    print(f"{os.cpu_count()} CPU cores, batches of {BATCH_SIZE}.")
+    print(f"{num_cores()} CPU cores, batches of {BATCH_SIZE}.")
     print(table(results), bars(results), sep="\n")
-    if flags.FLAGS.json:
-        pathlib.Path(flags.FLAGS.json).write_text(json.dumps(results, indent=2) + "\n")
+    if config.json:
+        write_json(config.json, results)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("json", None, "Writes the results to this file.")
-    flags.DEFINE_integer("frames", 48, "Frames to draw, at least 8.", lower_bound=8)
-    flags.DEFINE_integer("image_size", 512, "Side of the output, px.", lower_bound=16)
-    flags.DEFINE_integer("rounds", 3, "Turns of each contestant.", lower_bound=1)
-    flags.DEFINE_float("seconds", 2.0, "Seconds of a turn.", lower_bound=0.1)
-    app.run(main)
+    sys.exit(command_line.run(Benchmark, main))

@@ -7,6 +7,7 @@ so a full permutation every epoch, costs what one copy of the pixels costs.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import mmap
@@ -18,7 +19,9 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from lunar_tfds.settings import check, setting
 from pipeline import execution
+from pipeline.selection import Selection
 
 CACHES = ("none", "memory", "disk")
 FORMAT = 2  # Of the cached arrays; a change makes old files unknown.
@@ -26,12 +29,79 @@ FORMAT = 2  # Of the cached arrays; a change makes old files unknown.
 MEMORY_SHARE = 0.8
 
 
-def check_cache(cache, cache_dir):
-    """Raises ValueError unless the settings name a usable cache."""
-    if cache not in CACHES:
-        raise ValueError(f"cache must be one of {CACHES}: got {cache!r}.")
-    if cache == "disk" and not cache_dir:
-        raise ValueError("cache='disk' needs cache_dir, a folder to write to.")
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How examples are read: where decoded pixels are kept, and who decodes.
+
+    Attributes:
+        cache: 'none', 'memory' or 'disk'. The first use decodes every example before
+            the first batch.
+        cache_dir: folder of the disk cache.
+        cache_channels: 1 caches the mean of the three channels, in two fifths of the
+            memory and read faster; in the renders, which are near-grey, no channel is
+            further than 3 of 255 from it. Photos lose their colour. 3 keeps all.
+        data_service: address of a tf.data service dispatcher, 'grpc://host:port',
+            whose workers read and warp training batches; all must reach the dataset's
+            files. With one of them all stays as said. Several hand out steps in the
+            order in which they finish: steps near the end of an epoch may come in the
+            next one, a start in the middle of a run may repeat or miss a few, and each
+            `input_context` has an order of its own. Steps stay whole in each.
+
+    Raises:
+        ValueError: the settings do not go together.
+    """
+
+    cache: str = setting("none", "Cache of pixels.", choices=CACHES)
+    cache_dir: str | None = setting(None, "Folder of --cache=disk.", is_path=True)
+    cache_channels: int = setting(3, "1: grey, 2/5 of the cache.", choices=(1, 3))
+    data_service: str | None = setting(None, "grpc://host:port of a tf.data service.")
+
+    def __post_init__(self):
+        check(self)
+        if self.cache == "disk" and not self.cache_dir:
+            raise ValueError("--cache=disk needs --cache_dir, a folder to write to")
+        if self.data_service is not None and self.cache != "none":
+            raise ValueError(
+                "--data_service cannot read this process's cache: got "
+                f"--cache={self.cache}; use --cache=none with it"
+            )
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether one channel is kept of three."""
+        return self.cache_channels == 1
+
+
+def store(reading: Reading, builder, selection: Selection, source):
+    """Returns the packed pixels and masks of all examples, or None without a cache.
+
+    Args:
+        reading: where they are kept.
+        builder: the built `tfds.core.DatasetBuilder`.
+        selection: which examples they are.
+        source: `pixels.Source` of them.
+
+    Returns:
+        Tensors [examples, ...] as in `source.specs`.
+
+    Raises:
+        ValueError: they would not fit.
+        OSError: the folder cannot be written.
+    """
+    if reading.cache == "none":
+        return None
+    name = fingerprint(
+        builder,
+        selection.split,
+        mask=selection.mask,
+        exclude_defects=sorted(selection.exclude_defects),
+        protocol=selection.protocol,
+        words=[str(spec) for spec in source.specs],
+        factors=source.factors,
+    )
+    if reading.cache == "memory":
+        return in_memory(source, source.count, name)
+    return on_disk(source, source.count, reading.cache_dir, name)
 
 
 def bytes_needed(count, specs):
@@ -117,7 +187,8 @@ def fingerprint(builder, split, **settings):
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-_in_memory = {}  # By name, so that a dataset made anew for an epoch decodes nothing.
+# By name, so that a dataset made anew for an epoch decodes nothing.
+_in_memory: dict[str, tuple] = {}
 
 
 def in_memory(source, count, name):

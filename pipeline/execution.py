@@ -6,19 +6,12 @@ iterator that ends waits for it: each validation and the end of each run would l
 seconds longer.
 """
 
-import os
-
 import tensorflow as tf
+
+from lunar_tfds.cores import num_cores
 
 # Batches, or examples, that wait for whoever takes them.
 READY = 2
-
-
-def num_cores():
-    """Returns the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Not on macOS and Windows.
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def mapped(dataset, function, elsewhere=False):

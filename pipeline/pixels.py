@@ -5,14 +5,6 @@ import tensorflow as tf
 from pipeline import warp
 from pipeline.resize import pool, pool_factors, resize_image
 
-MASKS = ("ground", "clean")
-
-
-def check_mask(mask):
-    """Raises ValueError unless `mask` is a kind of mask."""
-    if mask not in MASKS:
-        raise ValueError(f"mask must be one of {MASKS}: got {mask!r}.")
-
 
 def crop(examples, image, ids):
     """Returns image and mask cut to the protocol's part of a frame, if it has one."""
@@ -35,7 +27,6 @@ def decoder(examples, mask, channels=3):
         A function of an int64 scalar that returns uint8 [height, width, channels] and
         uint8 [height, width, 1].
     """
-    check_mask(mask)
     spec = {
         "image": tf.io.FixedLenFeature([], tf.string),
         f"{mask}_mask": tf.io.FixedLenFeature([], tf.string),
@@ -54,8 +45,9 @@ class Source:
     """Reads examples of one size and packs them for `warp.warp`.
 
     Attributes:
+        count: number of examples.
         source_size: (height, width) of the frames, px.
-        factors: (rows, columns) averaged into one word.
+        factors: (rows, columns) averaged into one.
         specs: tf.TensorSpec of what a call returns.
     """
 
@@ -69,16 +61,17 @@ class Source:
             grey: keep one channel, the mean of the three, rounded.
         """
         image, _ = decoder(examples, mask)(0)
+        self.count = len(examples)
         self.source_size = tuple(image.shape[:2])
         self.factors = pool_factors(self.source_size, size)
-        # With an opaque fourth channel, decoded pixels are words as they come.
+        # With an opaque fourth channel, decoded pixels are packed as they come.
         self._channels = 4 if self.factors == (1, 1) and not grey else 3
         self._decode = decoder(examples, mask, self._channels)
         self._grey = grey
         self.specs = tuple(tf.TensorSpec(t.shape, t.dtype) for t in self(0))
 
     def __call__(self, number):
-        """Returns the words of an example and its mask.
+        """Returns the packed pixels of an example and its mask.
 
         Args:
             number: int64 scalar.

@@ -7,22 +7,26 @@ mask's outlines on it, the mask below. Rock and outline must coincide everywhere
 sky stay above, and nothing but mirror images come in at the edges.
 """
 
+import dataclasses
 import pathlib
+import sys
 import tempfile
 
 import numpy as np
-import tensorflow_datasets as tfds
-from absl import app, flags
+import tensorflow as tf
 from PIL import Image, ImageDraw
 
-from lunar_tfds import palette
-from pipeline import batching, benchmark_frames
-from pipeline.augmentation import Augmentation
+from lunar_tfds import command_line, palette, settings
+from lunar_tfds.atomic_files import write_bytes
+from lunar_tfds.pictures import to_png
+from lunar_tfds.settings import at_least, setting
+from pipeline import batching, benchmark_frames, pixels, selection
+from pipeline.augmentation import Augmentation, draw
 
 MARGIN, CAPTION = 6, 16  # px
 
 
-def outlined(image, mask):
+def outlined(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Returns an image with its mask's class borders drawn in the class's colour.
 
     Args:
@@ -63,75 +67,77 @@ def sheet(columns, captions):
     return canvas
 
 
-def columns(builder, split, mask, size, examples, epochs):
+def columns(builder, chosen, size, examples, epochs):
     """Returns ([(images, masks)], captions): unchanged, by epoch, and all at once.
 
-    `examples` are the first of the split; each epoch draws them anew.
+    Args:
+        builder: of the built dataset.
+        chosen: `Selection`; its first examples are shown.
+        size: of a picture, px.
+        examples: how many.
+        epochs: how often each is drawn anew with the default strengths.
     """
-    settings = {"mask": mask, "image_size": size, "global_batch_size": examples}
-    image, ids, _ = next(iter(batching.evaluation_dataset(builder, split, **settings)))
+    batches = batching.Batches(size, examples)
+    dataset = batching.evaluation_dataset(builder, chosen, batches)
+    image, ids, _ = next(iter(dataset))
     found, captions = [(image.numpy(), ids.numpy())], ["evaluation"]
     strengths = [("default", Augmentation())] * epochs
     strengths += [("gamma, noise", Augmentation(gamma=0.5, noise=0.05))]
+    found_examples = batching.training_examples(builder, chosen)
+    source = pixels.Source(found_examples, chosen.mask, (size, size))
     for epoch, (name, strength) in enumerate(strengths):
-        chosen = _in_order(builder, split, strength, epoch, settings)
-        found.append(chosen)
+        found.append(_augmented(source, size, strength, epoch, examples))
         captions.append(f"{name}, epoch {epoch}")
     return found, captions
 
 
-def _in_order(builder, split, strength, epoch, settings):
-    """Returns the first examples of a split as they are drawn in an epoch."""
-    count = settings["global_batch_size"]
+def _augmented(source, size, strength, epoch, count):
+    """Returns the first examples, in order, as an epoch's parameters change them."""
+    warped = batching.Warp(source, (size, size), strength, xla=False)
+    prepared = warped.prepare(draw(strength, 0, tf.constant(epoch, tf.int64), count))
     images, masks = [], []
     for number in range(count):
-        one = settings | {"global_batch_size": 1}
-        dataset = batching.training_dataset(
-            builder,
-            f"{split}[{number}:{number + 1}]",
-            augmentation=strength,
-            seed=number,
-            start_epoch=epoch,
-            **one,
-        )
-        image, mask = next(iter(dataset))
-        images.append(image[0].numpy())
-        masks.append(mask[0].numpy())
+        own = tf.nest.map_structure(lambda value, n=number: value[n], prepared)
+        image, ids = warped(source(number), own)
+        images.append(image.numpy())
+        masks.append(ids.numpy())
     return np.stack(images), np.stack(masks)
 
 
-def main(argv):
+@dataclasses.dataclass(frozen=True)
+class Preview:
+    """Settings of the command."""
+
+    output: str | None = setting(
+        None, "PNG file to write.", is_path=True, missing="name the PNG file to write"
+    )
+    data_dir: str | None = setting(
+        None, "TFDS data_dir; frames are drawn if unset.", is_path=True
+    )
+    split: str = settings.split("train")
+    mask: str = selection.mask("ground", "Masks to show.")
+    image_size: int = setting(224, "Side of a picture, px.", at_least(16))
+    examples: int = setting(3, "Rows.", at_least(1))
+    epochs: int = setting(4, "Columns with default strengths.", at_least(1))
+
+    def __post_init__(self):
+        settings.check(self)
+
+
+def main(config: Preview) -> None:
     """Writes the sheet."""
-    if len(argv) > 1:
-        raise app.UsageError(f"No arguments but flags: got {argv[1:]}.")
-    values = flags.FLAGS
     with tempfile.TemporaryDirectory() as folder:
-        if values.data_dir:
-            builder = tfds.builder("lunar_rocks", data_dir=values.data_dir)
+        if config.data_dir:
+            builder = batching.open_dataset(config.data_dir)
         else:
             builder, _, _ = benchmark_frames.write(pathlib.Path(folder), 12)
-        picture = sheet(
-            *columns(
-                builder,
-                values.split,
-                values.mask,
-                values.image_size,
-                values.examples,
-                values.epochs,
-            )
-        )
-    output = pathlib.Path(values.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(output)
-    print(f"Wrote {output}.")
+        chosen = batching.Selection(config.split, config.mask)
+        count = min(config.examples, batching.num_examples(builder, chosen))
+        shown = columns(builder, chosen, config.image_size, count, config.epochs)
+        picture = sheet(*shown)
+    write_bytes(config.output, to_png(np.asarray(picture)))
+    print(f"Wrote {config.output}.")
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("output", None, "PNG file to write.", required=True)
-    flags.DEFINE_string("data_dir", None, "TFDS data_dir; frames are drawn if unset.")
-    flags.DEFINE_string("split", "train", "TFDS split to show the first examples of.")
-    flags.DEFINE_enum("mask", "ground", ["ground", "clean"], "Masks to show.")
-    flags.DEFINE_integer("image_size", 224, "Side of a picture, px.", lower_bound=16)
-    flags.DEFINE_integer("examples", 3, "Rows.", lower_bound=1)
-    flags.DEFINE_integer("epochs", 4, "Columns with default strengths.", lower_bound=1)
-    app.run(main)
+    sys.exit(command_line.run(Preview, main))

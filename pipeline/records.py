@@ -14,7 +14,9 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from lunar_tfds.lunar_rocks.frame_files import SPLITS
 from pipeline import execution, protocols
+from pipeline.selection import Selection
 
 # A TFRecord: uint64 length, uint32 checksum of it, the bytes, uint32 checksum.
 _HEADER = struct.Struct("<QI")
@@ -62,22 +64,22 @@ class Examples:
         return records.take(1).get_single_element()
 
 
-def find(builder, split, *, exclude_defects=(), protocol=None):
-    """Returns the `Examples` of a split, filtered without decoding any image.
+def find(builder, selection: Selection) -> Examples:
+    """Returns the `Examples` of a selection, filtered without decoding any image.
 
     There are none if the split itself is empty, as 'train[:0]' is.
 
     Args:
         builder: a built `tfds.core.DatasetBuilder` of `lunar_rocks`.
-        split: a TFDS split such as 'train' or 'train+validation'; with a protocol,
-            one of the protocol's own.
-        exclude_defects: names of defect lists; frames on any of them are left out.
-        protocol: None, or a name in `protocols.PROTOCOLS`.
+        selection: its mask does not matter here.
 
     Raises:
-        ValueError: the defect lists leave nothing, one of them was not in the source,
-            or the dataset lacks frames that the protocol needs.
+        ValueError: the dataset has no such split, the defect lists leave nothing, one
+            of them was not in the source, or the dataset lacks frames that the
+            protocol needs.
     """
+    split, protocol = selection.split, selection.protocol
+    exclude_defects = selection.exclude_defects
     _check_defects(builder, exclude_defects)
     if protocol is not None:
         wanted = protocols.frame_ids(protocol, split)
@@ -85,7 +87,7 @@ def find(builder, split, *, exclude_defects=(), protocol=None):
     examples = _all_examples(builder, resolve_split(builder, split))
     if protocol is None and not (exclude_defects and len(examples)):
         return examples
-    frame_ids, defective = _labels(examples, tuple(exclude_defects))
+    frame_ids, defective = _labels(examples, exclude_defects)
     chosen = ~defective
     if protocol is not None:
         protocols.check_complete(protocol, frame_ids)
@@ -105,28 +107,45 @@ def find(builder, split, *, exclude_defects=(), protocol=None):
     return examples
 
 
-def resolve_split(builder, split):
-    """Returns a split without the parts that the built dataset lacks.
+def resolve_split(builder, split: str) -> str:
+    """Returns a split without the parts that the built dataset left out.
 
     Args:
         builder: a built `tfds.core.DatasetBuilder`.
         split: str such as 'train+validation+test' or 'train[:10%]'.
 
     Raises:
-        ValueError: no part is left.
+        ValueError: a part is no split of this dataset, no part is left, or the
+            expression is none of TFDS's.
     """
     parts = [part.strip() for part in split.split("+")]
-    present = [part for part in parts if part.split("[")[0] in builder.info.splits]
+    names = [part.partition("[")[0] for part in parts]
+    built = builder.info.splits
+    for name in names:
+        if name not in SPLITS and name not in built:
+            raise ValueError(
+                f"no split {name!r}: this dataset has {', '.join(SPLITS)}. "
+                "Write it as 'train', 'train[:10%]' or 'train+validation'"
+            )
+    present = [p for p, name in zip(parts, names, strict=True) if name in built]
     if not present:
         raise ValueError(
             f"The dataset in {builder.data_dir} has no split {split!r}, only "
-            f"{sorted(builder.info.splits)}. Use one of them, or build the dataset "
+            f"{sorted(built)}. Use one of them, or build the dataset "
             "from the folder that holds the missing frames."
         )
     missing = sorted(set(parts) - set(present))
     if missing:
         logging.warning("The dataset has no split %s: left out.", ", ".join(missing))
-    return "+".join(present)
+    resolved = "+".join(present)
+    try:
+        built[resolved]
+    except (ValueError, KeyError, AssertionError) as error:
+        raise ValueError(
+            f"{split!r} is no split expression: {error}. Write it as 'train', "
+            "'train[:10%]' or 'train+validation'"
+        ) from error
+    return resolved
 
 
 def _check_defects(builder, exclude_defects):
@@ -195,7 +214,8 @@ def _record_offsets(filename, version):
     return np.array(offsets, np.int64)
 
 
-_known_labels = {}  # They cost a reading of every record, and each `find` wants them.
+# They cost a reading of every record, and each `find` wants them.
+_known_labels: dict = {}
 
 
 def _labels(examples, defects):

@@ -31,7 +31,7 @@ NOISE_STARTS = 1 << 16  # Places in the table where an example's noise may start
 
 
 def pack(image):
-    """Returns pixels as words, which a gather reads in one piece.
+    """Returns pixels packed into words, which a gather reads in one piece.
 
     Args:
         image: uint8 [..., 4], red in the lowest byte and the fourth of any value;
@@ -65,7 +65,7 @@ def noise_table(count, seed=0):
     return tf.constant(np.clip(np.rint(normal / NOISE_UNIT), -127, 127), tf.int8)
 
 
-def source_coordinates(changes, source_size, size, dtype=tf.int32):
+def source_coordinates(params, source_size, size, dtype=tf.int32):
     """Returns where each output pixel's centre falls in the source.
 
     Pixel (i, j) covers [i, i + 1) x [j, j + 1) and its centre is at the half, in the
@@ -74,7 +74,7 @@ def source_coordinates(changes, source_size, size, dtype=tf.int32):
     mirrored, then shifted; this is the inverse of that.
 
     Args:
-        changes: dict of float32 [batch], see `augmentation.draw`.
+        params: dict of float32 [batch], see `augmentation.draw`.
         source_size: (height, width) of the source, px.
         size: (height, width) of the output, px.
         dtype: of the coordinates: tf.int32, which `warp` takes, or tf.int64, which
@@ -93,7 +93,7 @@ def source_coordinates(changes, source_size, size, dtype=tf.int32):
             f"A frame that is augmented has sides of at most {LONGEST_SIDE} px: got "
             f"{source_size[0]}x{source_size[1]}. Cut it into tiles first."
         )
-    value = {k: tf.cast(v, tf.float64)[:, None] for k, v in changes.items()}
+    value = {k: tf.cast(v, tf.float64)[:, None] for k, v in params.items()}
     height, width = (tf.cast(length, tf.float64) for length in source_size)
 
     def centred(length, target):
@@ -143,25 +143,25 @@ def whole_part(coordinate):
     return tf.bitwise.right_shift(coordinate, FRACTION_BITS)
 
 
-def warp(words, ids, coordinates, changes, table, pool):
+def warp(packed, ids, coordinates, params, table, pool):
     """Returns a resampled and brightened image, and its mask.
 
     Beyond the source's edges lies its mirror image, in image and mask alike.
 
     Args:
-        words: [rows, columns], see `pack`.
-        ids: uint8 [height, width]; rows and columns, unless the words are pooled.
+        packed: [rows, columns], see `pack`.
+        ids: uint8 [height, width]; rows and columns, unless those are pooled.
         coordinates: one example's of what `source_coordinates` returned.
-        changes: dict of float32 scalars: `gain` and `bias`, optionally `gamma`;
+        params: dict of float32 scalars: `gain` and `bias`, optionally `gamma`;
             `noise` and `noise_start` where there is a table.
         table: what `noise_table` returned, or None.
-        pool: (rows, columns) of the source averaged into one word.
+        pool: (rows, columns) of the source averaged into one pixel.
 
     Returns:
         (float32 [h, w, 3] in [0, 1], int32 [h, w]).
     """
     x_of_column, x_of_row, y_of_column, y_of_row = coordinates
-    rows, columns = words.shape
+    rows, columns = packed.shape
     height, width = ids.shape
     x = _mirrored(x_of_column[None] + x_of_row[:, None], width)
     y = _mirrored(y_of_column[None] + y_of_row[:, None], height)
@@ -174,7 +174,7 @@ def warp(words, ids, coordinates, changes, table, pool):
     top, weight_y = neighbours(y, rows, pool[0])
     weight_x, weight_y = weight_x[..., None], weight_y[..., None]
     first = tf.repeat((top * columns + left)[..., None], 3, axis=-1)
-    pixels = tf.reshape(words, [-1])
+    pixels = tf.reshape(packed, [-1])
 
     def level(offset):
         word = tf.gather(pixels, first + offset)
@@ -186,7 +186,7 @@ def warp(words, ids, coordinates, changes, table, pool):
     upper, lower = level(0), level(along)
     upper += (level(across) - upper) * weight_x
     lower += (level(along + across) - lower) * weight_x
-    image = _photometric(upper + (lower - upper) * weight_y, changes, table)
+    image = _photometric(upper + (lower - upper) * weight_y, params, table)
     return image, tf.cast(mask, tf.int32)
 
 
@@ -199,17 +199,17 @@ def _mirrored(coordinate, length):
     return tf.minimum(distance, 2 * length * ONE - distance)
 
 
-def _photometric(level, changes, table):
+def _photometric(level, params, table):
     """Returns grey levels 0..255 as [0, 1] pixels, with gain, bias, gamma and noise."""
-    image = level * (changes["gain"] / 255.0) + changes["bias"]
-    if "gamma" in changes:
+    image = level * (params["gain"] / 255.0) + params["bias"]
+    if "gamma" in params:
         # XLA calls a library's pow pixel by pixel; log and exp it computes in vectors.
         logarithm = tf.math.log(tf.clip_by_value(image, 0.0, 1.0))
-        image = tf.exp(logarithm * changes["gamma"])
+        image = tf.exp(logarithm * params["gamma"])
     if table is not None:
-        start = tf.cast(changes["noise_start"] * NOISE_STARTS, tf.int32)
+        start = tf.cast(params["noise_start"] * NOISE_STARTS, tf.int32)
         place = tf.reshape(tf.range(int(np.prod(image.shape))), image.shape)
         # A gather joins the loop over the output; slices would be loops of their own.
         noise = tf.gather(table, start + place)
-        image += tf.cast(noise, tf.float32) * (changes["noise"] * NOISE_UNIT)
+        image += tf.cast(noise, tf.float32) * (params["noise"] * NOISE_UNIT)
     return tf.clip_by_value(image, 0.0, 1.0)

@@ -61,15 +61,28 @@ def test_every_folder_of_model_is_a_room():
     assert [path.name for path in (ROOT / "model").glob("*.py")] == ["__init__.py"]
 
 
+FLAGS_HOME = "lunar_tfds/command_line.py"
+# Modules not converted yet.
+LATER = (
+    "commands/evaluate.py",
+    "commands/predict.py",
+    "commands/export.py",
+    "lunar_tfds/contact_sheet.py",
+    "lunar_tfds/synthetic/__main__.py",
+    "lunar_tfds/lunar_rocks/benchmark.py",
+    "model/network/benchmark.py",
+    "model/network/cost.py",
+    "model/training/benchmark.py",
+    "model/evaluation/model_card.py",
+)
+
+
 @pytest.mark.parametrize("path", python_files())
-def test_only_what_is_run_as_a_command_defines_flags(path):
-    imports_flags = any(
-        name in ("absl.flags", "argparse") or name.startswith("argparse.")
-        for name in imported_modules(path)
-    )
-    is_command = path.startswith("commands/") or path.endswith("/__main__.py")
-    if imports_flags and not is_command:
-        assert 'if __name__ == "__main__":' in (ROOT / path).read_text(), path
+def test_one_module_knows_flags(path):
+    if path == FLAGS_HOME or path in LATER:
+        return
+    for name in imported_modules(path):
+        assert not name.startswith(("absl.flags", "absl.app", "argparse")), path
 
 
 @pytest.mark.parametrize("module", ["vgg16_unet", "losses", "cost", "benchmark"])

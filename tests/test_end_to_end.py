@@ -66,10 +66,8 @@ def assert_reload_scores_as_named(workdir, data_dir, split, mask="ground"):
         matrix = np.zeros((4, 4), np.int64)
         for image, truth, weight in batching.evaluation_dataset(
             tfds.builder("lunar_rocks", data_dir=data_dir),
-            split,
-            mask=mask,
-            image_size=details["image_size"],
-            global_batch_size=2,
+            batching.Selection(split, mask),
+            batching.Batches(details["image_size"], 2),
         ):
             predicted = np.argmax(model(image, training=False), axis=-1)
             matrix += np.asarray(
@@ -125,13 +123,15 @@ REAL_FRACTIONS = {
 def test_real_frames_have_the_measured_class_fractions(real_data_dir):
     import tensorflow_datasets as tfds
 
-    from pipeline import batching
+    from pipeline import batching, records
 
     builder = tfds.builder("lunar_rocks", data_dir=real_data_dir)
-    split = batching.resolve_split(builder, "train+validation+test")
+    split = records.resolve_split(builder, "train+validation+test")
     found = {}
     for mask in ("ground", "clean"):
-        for example in batching.example_dataset(builder, split, mask=mask):
+        for example in batching.example_dataset(
+            builder, batching.Selection(split, mask)
+        ):
             counts = np.bincount(np.ravel(example["mask"]), minlength=4)
             name = example["frame_id"].numpy().decode()
             found[name, mask] = counts / counts.sum()

@@ -9,57 +9,77 @@ import numpy as np
 import tensorflow as tf
 
 from lunar_tfds.atomic_files import write_json
+from lunar_tfds.settings import as_dict, from_dict
+from model.training.config import TrainConfig
 from model.training.run_state import STATE_FILE
 
 CONFIG_FILE = "config.json"
-# Flags that do not decide what is learned: a restart may give others.
+# Settings that do not decide what is learned: a restart may give others.
 MAY_CHANGE = frozenset(
     """workdir data_dir cache cache_dir data_service strategy tpu virtual_devices
-    keep_checkpoints steps_per_call save_minutes panels traceback epochs""".split()
+    keep_checkpoints steps_per_call save_minutes panels epochs""".split()
 )
 
 
-def run_config(flags, dataset):
-    """Returns what config.json holds.
+def run_config(config: TrainConfig, builder) -> dict:
+    """Returns what config.json holds, but for the numbers that follow from it.
 
     Args:
-        flags: dict of every flag's value.
-        dataset: dict with name, version, config and source_fingerprint.
+        config: the run's settings.
+        builder: of the built dataset.
     """
+    metadata = builder.info.metadata or {}
+    dataset = {
+        "name": builder.name,
+        "version": str(builder.version),
+        "config": builder.builder_config.name if builder.builder_config else None,
+        "source_fingerprint": metadata.get("source_fingerprint"),
+    }
     versions = {
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "numpy": np.__version__,
     }
-    return {"flags": flags, "dataset": dataset, "versions": versions}
+    return {"flags": as_dict(config), "dataset": dataset, "versions": versions}
 
 
-def check_config(workdir, config):
-    """Checks that the run in `workdir`, if there is one, may be continued as `config`.
+def check_config(workdir: str, described: dict) -> int | None:
+    """Checks that the run in `workdir`, if there is one, may be continued.
+
+    Args:
+        workdir: folder of the run.
+        described: what `run_config` returned for what is asked for now.
 
     Returns:
         The earlier number of epochs, or None where no run has saved its state: a start
         that failed before leaves nothing to continue.
 
     Raises:
-        ValueError: the run in `workdir` was started with another configuration.
+        ValueError: the run in `workdir` was started with other settings.
     """
     path = pathlib.Path(workdir) / CONFIG_FILE
     if not path.with_name(STATE_FILE).exists():
         return None
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))
-        old, new = (
-            {**c["flags"], **{f"dataset {k}": v for k, v in c["dataset"].items()}}
-            for c in (earlier, config)
-        )
-    except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError) as error:
+        # A setting that the earlier version did not have was at its default.
+        old = as_dict(from_dict(TrainConfig, earlier["flags"]))
+        dataset = earlier["dataset"].items()
+    except (
+        FileNotFoundError,
+        json.JSONDecodeError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ValueError,
+    ) as error:
         raise ValueError(
             f"{path} is not the configuration of a run ({error!r}). Use another "
             "--workdir"
         ) from error
-    new = json.loads(json.dumps(new))
+    new = described["flags"] | _named(described["dataset"].items())
+    old |= _named(dataset)
     differences = [
         f"{name} was {old.get(name)!r} and is {new.get(name)!r}"
         for name in sorted(old.keys() | new.keys())
@@ -77,6 +97,10 @@ def check_config(workdir, config):
     return old["epochs"]
 
 
-def write_config(workdir, config):
+def _named(dataset):
+    return {f"dataset {key}": value for key, value in dataset}
+
+
+def write_config(workdir: str, config: dict) -> None:
     """Writes `WORKDIR/config.json`; OSError where the folder cannot be written."""
     write_json(pathlib.Path(workdir) / CONFIG_FILE, config)

@@ -78,7 +78,7 @@ def test_one_path(scored, checkpoint, tiny_data_dir, tiny_folder, tmp_path):
     """evaluate.py, predict.py and Predictor give a frame the same mask."""
     metrics, _ = scored
     builder = tfds.builder("lunar_rocks", data_dir=tiny_data_dir)
-    examples = batching.example_dataset(builder, "train", mask="ground")
+    examples = batching.example_dataset(builder, batching.Selection("train"))
     example = next(examples.as_numpy_iterator())
     name = example["frame_id"].decode()
     [file] = (tiny_folder / "images" / "render").glob(f"*{name[-4:]}.png")

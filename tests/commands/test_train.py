@@ -1,8 +1,11 @@
 import csv
+import dataclasses
 import json
 import os
 import pathlib
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,12 +15,17 @@ import keras
 import numpy as np
 import pytest
 from absl import flags
-from absl.testing import flagsaver
 
 from commands import train
+from lunar_tfds import command_line, settings
 from model.network.checkpoints import load_checkpoint
 from model.network.metrics import confusion_matrix, scores_from_confusion
+from model.training import run
+from model.training.config import TrainConfig
 from model.training.run_state import read_progress
+from pipeline import batching
+from pipeline.augmentation import Augmentation
+from pipeline.cache import Reading
 from tests.kill_and_resume import differences, kill_repeatedly
 from tests.support.small_run import two_workers
 
@@ -27,15 +35,8 @@ NEEDED = ("REAL_FRAMES", "VGG16_WEIGHTS")
 
 
 def run_main(*arguments):
-    """Calls train.main as if started with `arguments`; returns the exit status."""
-    with flagsaver.flagsaver():
-        for name in flags.FLAGS:
-            flags.FLAGS[name].unparse()
-        flags.FLAGS(["train.py", *arguments])
-        try:
-            return train.main(["train.py"])
-        finally:
-            keras.mixed_precision.set_dtype_policy("float32")
+    """Trains as a command line asks, in this process; returns the exit status."""
+    return train.train(command_line.parse(TrainConfig, ["train.py", *arguments]))
 
 
 def start_script(*arguments, **environment):
@@ -89,12 +90,10 @@ def test_one_step_on_two_devices_writes_every_file(finished):
 def test_the_checkpoint_scores_what_its_name_says(finished, tiny_data_dir):
     _, workdir, _ = finished
     model, details, path = load_checkpoint(workdir)
-    dataset = train.input_pipeline.evaluation_dataset(
-        train.input_pipeline.open_dataset(str(tiny_data_dir)),
-        "validation",
-        image_size=details["image_size"],
-        mask=details["mask"],
-        global_batch_size=2,
+    dataset = batching.evaluation_dataset(
+        batching.open_dataset(str(tiny_data_dir)),
+        batching.Selection("validation", details["mask"]),
+        batching.Batches(details["image_size"], 2),
     )
     counts = 0
     for images, masks, sample_weight in dataset:
@@ -121,6 +120,51 @@ def test_other_flags_are_refused(finished):
     arguments, _, _ = finished
     with pytest.raises(ValueError, match="seed was 0 and is 1"):
         run_main(*arguments, "--strategy=one_device", "--seed=1")
+
+
+def test_python_trains_exactly_as_the_command_does(finished, tiny_data_dir, tmp_path):
+    _, workdir, _ = finished
+    before = keras.mixed_precision.dtype_policy().name
+    result = run.train_and_evaluate(
+        TrainConfig(
+            image_size=32,
+            encoder_weights="none",
+            global_batch_size=2,
+            train_split="train[:2]",
+            epochs=1,
+            panels=1,
+            strategy="one_device",
+            data_dir=str(tiny_data_dir),
+            workdir=str(tmp_path / "run"),
+        )
+    )
+    assert result.is_finished and result.checkpoint.parent.parent == tmp_path / "run"
+    (row,) = result.history
+    command = read_history(workdir)
+    for name in command.keys() - {"images_per_second", "input_wait"}:
+        assert row[name] == pytest.approx(command[name], rel=1e-3, nan_ok=True), name
+    configs = [
+        json.loads((w / "config.json").read_text()) for w in (workdir, tmp_path / "run")
+    ]
+    changed = {k for k, v in configs[0]["flags"].items() if configs[1]["flags"][k] != v}
+    assert changed == {"workdir", "strategy", "virtual_devices"}
+    assert keras.mixed_precision.dtype_policy().name == before
+
+
+def test_a_run_of_an_earlier_version_goes_on(finished, tmp_path):
+    """Its config.json lacks settings of today and has cache_channels as text."""
+    arguments, workdir, _ = finished
+    old = tmp_path / "run"
+    shutil.copytree(workdir, old)
+    config = json.loads((old / "config.json").read_text())
+    kept = {k: v for k, v in config["flags"].items() if not k.startswith("augment_")}
+    config["flags"] = kept | {"cache_channels": "3", "traceback": False}
+    (old / "config.json").write_text(json.dumps(config))
+    arguments = [a for a in arguments if not a.startswith("--workdir")]
+    arguments += [f"--workdir={old}", "--strategy=one_device"]
+    assert run_main(*arguments) == 0
+    with pytest.raises(ValueError, match="augment_rotation was 10.0 and is 3.0"):
+        run_main(*arguments, "--augment_rotation=3")
 
 
 def test_more_epochs_go_on_from_the_state(finished):
@@ -150,13 +194,6 @@ def test_a_grey_cache_trains(tiny_data_dir, tmp_path):
 
 def test_all_ways_of_learning_work_together(tiny_data_dir, tmp_path, monkeypatch):
     """Unfreezing, averages, class weights, early stopping, bfloat16, a disk cache."""
-    trainers, build_trainer = [], train.build_trainer
-
-    def build(*arguments):
-        trainers.append(build_trainer(*arguments))
-        return trainers[-1]
-
-    monkeypatch.setattr(train, "build_trainer", build)
     encoder, workdir = tmp_path / "vgg16.weights.h5", tmp_path / "run"
     vgg16 = keras.applications.VGG16(include_top=False, weights=None)
     vgg16.save_weights(encoder)
@@ -167,33 +204,53 @@ def test_all_ways_of_learning_work_together(tiny_data_dir, tmp_path, monkeypatch
         *("--unfreeze_to=3", "--ema=0.5", "--class_balance=0.5", "--early_stopping=9"),
         *("--precision=bfloat16", "--cache=disk", f"--cache_dir={tmp_path / 'cache'}"),
     ]
+    learned, trainers, build_callbacks = [], [], run.build_callbacks
 
-    def learned(trainer, block):
-        name = f"block{block}_conv1"
-        kernels = (m.get_layer(name).get_weights()[0] for m in (trainer.model, vgg16))
-        return np.abs(np.subtract(*kernels)).max() > 0
+    class AfterEpoch(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            learned.append([self._learned(block) for block in (3, 4, 5)])
+            if epoch == 0:
+                check_averages(trainers[0], workdir)
 
-    assert run_main(*arguments, "--epochs=1") == 0
-    (first,) = trainers
-    assert [learned(first, block) for block in (3, 4, 5)] == [False, False, True]
-    ground, _, small_rock, _ = first.loss.class_weights
+        def _learned(self, block):
+            name = f"block{block}_conv1"
+            kernels = (m.get_layer(name).get_weights()[0] for m in (self.model, vgg16))
+            return bool(np.abs(np.subtract(*kernels)).max() > 0)
+
+    def build(config, trainer, *others):
+        trainers.append(trainer)
+        return [*build_callbacks(config, trainer, *others), AfterEpoch()]
+
+    monkeypatch.setattr(run, "build_callbacks", build)
+    assert run_main(*arguments, "--epochs=2") == 0
+    assert run_main(*arguments, "--epochs=3") == 0
+    assert learned == [[False, False, True], [False, True, True], [False, True, True]]
+    trained = trainers[1].model.get_layer("logits").kernel
+    assert all(
+        np.abs(trained - average).max() > 0
+        for average in trainers[1].averaged_weights.averages
+        if average.shape == trained.shape
+    )
+    ground, _, small_rock, _ = trainers[0].loss.class_weights
     assert 0 < ground < small_rock
     model, details, _ = load_checkpoint(workdir)
     assert details["precision"] == "bfloat16"
     assert model.get_layer("block1_conv1").compute_dtype == "bfloat16"
-    averaged, trained = (m.get_layer("logits").kernel for m in (model, first.model))
-    averages = first.averaged_weights.averages
-    (average,) = [value for value in averages if value.shape == averaged.shape]
-    np.testing.assert_array_equal(averaged, average)
-    assert np.abs(averaged - trained).max() > 0
     assert any(path.is_file() for path in (tmp_path / "cache").rglob("*"))
-    assert run_main(*arguments, "--epochs=2") == 0
-    second = trainers[1]
-    assert [learned(second, block) for block in (3, 4, 5)] == [False, True, True]
-    rows = second.progress.history
+    rows = trainers[1].progress.history
     patience = read_progress(workdir).callbacks["EarlyStopping"]
     assert patience["best"] == max(row["val_mean_iou"] for row in rows)
-    assert len(rows) == 2 and np.isfinite([row["loss"] for row in rows]).all()
+    assert len(rows) == 3 and np.isfinite([row["loss"] for row in rows]).all()
+
+
+def check_averages(trainer, workdir):
+    """Asserts that the checkpoint holds the averages and not what was trained."""
+    averaged = load_checkpoint(workdir)[0].get_layer("logits").kernel
+    # Variables at an epoch's end are the averages; the trained come back after it.
+    np.testing.assert_array_equal(averaged, trainer.model.get_layer("logits").kernel)
+    averages = trainer.averaged_weights.averages
+    (average,) = [value for value in averages if value.shape == averaged.shape]
+    np.testing.assert_array_equal(averaged, average)
 
 
 def test_sigterm_exits_75_and_the_same_command_finishes(tiny_data_dir, tmp_path):
@@ -270,16 +327,56 @@ def read_history(workdir):
         ("--monitor=val_miou", "must be a validation score"),
         ("--precision=float64", "value should be one of"),
         ("--cache=memory --data_service=grpc://host:50", "use --cache=none with it"),
+        ("--encoder_weights=none --frozen_blocks=4", "--frozen_blocks=0"),
+        ("--unfreeze_to=2", "--unfreeze_to=2 does nothing without --unfreeze_epoch"),
+        ("--unfreeze_epoch=60 --epochs=50", "after the last of --epochs=50"),
+        (
+            "--unfreeze_epoch=3 --unfreeze_to=5 --frozen_blocks=2",
+            "--unfreeze_to=5 must be below --frozen_blocks=2",
+        ),
+        ("--unfreeze_epoch=3 --encoder_weights=none", "must be below"),
+        ("--frozen_blocks=5 --encoder_rate_scale=0.1", "does nothing with"),
+        ("--tpu=x --strategy=mirrored", "--tpu=x needs --strategy=tpu"),
+        ("--save_minutes=-5", "--save_minutes=-5.0: must be 0 or more"),
+        ("--deterministic --steps_per_call=2", "needs --steps_per_call=1"),
+        ("--augment_rotation=200", "--augment_rotation=200.0: must be 0 to 180"),
+        ("--noaugment --augment_gamma=0.2", "--noaugment leaves no use for"),
+        ("--learning_rate=nan", "--learning_rate=nan: must be a finite number"),
     ],
 )
 def test_wrong_flags_are_refused_before_anything_starts(argument, message):
-    with pytest.raises(flags.IllegalFlagValueError, match=message):
-        run_main(*argument.split())
+    with pytest.raises(ValueError, match=message):
+        command_line.parse(TrainConfig, ["train.py", *argument.split()])
 
 
-def test_freezing_a_random_encoder_is_an_error():
-    with pytest.raises(flags.IllegalFlagValueError, match="--frozen_blocks=0"):
-        run_main("--encoder_weights=none", "--frozen_blocks=4")
+def test_a_flag_and_a_field_cannot_drift_apart():
+    """Every setting has one flag, whose default, help and value are the field's."""
+    values = flags.FlagValues()
+    command_line.define_flags(TrainConfig, values)
+    fields = settings.as_dict(TrainConfig())
+    assert set(values) == set(fields)
+    assert command_line.parse(TrainConfig, ["train.py"]) == TrainConfig()
+    fields = TrainConfig, Augmentation, Reading
+    helps = {
+        f"{settings.flag_prefix(kind)}{field.name}": field.metadata["help"]
+        for kind in fields
+        for field in dataclasses.fields(kind)
+        if "help" in field.metadata
+    }
+    assert set(helps) == set(values)
+    assert all(values[name].help.endswith(text) for name, text in helps.items())
+    other = TrainConfig(
+        image_size=64,
+        exclude_defects=("shadow",),
+        augmentation=Augmentation(rotation=3.0),
+        reading=Reading("disk", "/somewhere", 1),
+    )
+    arguments = [
+        f"--{name}={','.join(value) if isinstance(value, tuple) else value}"
+        for name, value in settings.as_dict(other).items()
+        if value is not None
+    ]
+    assert command_line.parse(TrainConfig, ["train.py", *arguments]) == other
 
 
 def one_device(tmp_path, data_dir, *arguments):
@@ -298,8 +395,11 @@ def test_a_missing_dataset_names_folder_and_command(tmp_path):
 def test_an_unknown_split_an_empty_one_and_a_large_batch_are_refused(
     tmp_path, tiny_data_dir
 ):
-    with pytest.raises(ValueError, match="nonsense"):
-        one_device(tmp_path, tiny_data_dir, "--validation_split=nonsense")
+    for split in ("nonsense", "validation+nonsense", "validation[:5"):
+        with pytest.raises(ValueError, match=re.escape(split.split("+")[-1])):
+            one_device(tmp_path, tiny_data_dir, f"--validation_split={split}")
+    with pytest.raises(ValueError, match="'train.real' holds photos"):
+        one_device(tmp_path, tiny_data_dir, "--train_split=train+real")
     with pytest.raises(ValueError, match="--validation_split has no example. Choose"):
         one_device(tmp_path, tiny_data_dir, "--validation_split=validation[:0]")
     with pytest.raises(ValueError, match="--train_split has no example. Choose"):
@@ -337,7 +437,7 @@ def test_a_full_disk_under_the_event_files_costs_no_checkpoint(
     def full(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr(train.EventFiles, "on_epoch_end", full)
+    monkeypatch.setattr(run.EventFiles, "on_epoch_end", full)
     with pytest.raises(OSError, match="no space left"):
         one_device(tmp_path, tiny_data_dir)
     assert load_checkpoint(tmp_path / "run")[1]["epoch"] == 1
@@ -388,7 +488,7 @@ def test_it_learns_three_real_frames(tmp_path):
         *(f"--data_dir={data_dir}", f"--workdir={tmp_path / 'run'}", "--noaugment"),
         *(f"--train_split={split}", f"--validation_split={split}", "--image_size=256"),
         *("--global_batch_size=3", "--epochs=150", f"--encoder_weights={weights}"),
-        *("--strategy=one_device"),
+        "--strategy=one_device",
     )
     assert result.returncode == 0, result.stderr[-3000:]
     assert load_checkpoint(tmp_path / "run")[1]["score"] > 0.90

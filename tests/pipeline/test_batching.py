@@ -1,5 +1,6 @@
 """Order, determinism, resumption, sharding, padding, filters and caches."""
 
+import dataclasses
 import multiprocessing
 import os
 import signal
@@ -15,9 +16,11 @@ import tensorflow_datasets as tfds
 from pipeline import batching, execution, pixels, protocols, records
 from pipeline import cache as caches
 from pipeline.augmentation import Augmentation
+from pipeline.batching import Batches, Position, Reading, Selection
 from pipeline.resize import resize_image
 
-SMALL = {"image_size": 32, "global_batch_size": 4}
+SMALL = Batches(image_size=32, global_batch_size=4)
+KINDS = (Selection, Batches, Position, Reading)
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +28,40 @@ def builder(tiny_data_dir):
     return tfds.builder("lunar_rocks", data_dir=tiny_data_dir)
 
 
+def names(kind):
+    return {field.name for field in dataclasses.fields(kind)}
+
+
+def parts(split, settings):
+    """Returns settings by name as what the datasets take, and the rest."""
+    settings = {"split": split, **dataclasses.asdict(SMALL), **settings}
+    found = [
+        kind(**{name: settings.pop(name) for name in names(kind) & settings.keys()})
+        for kind in KINDS
+    ]
+    return found, settings
+
+
+def training_dataset(builder, **settings):
+    (selection, batches, position, reading), rest = parts("train", settings)
+    return batching.training_dataset(
+        builder, selection, batches, position, reading=reading, **rest
+    )
+
+
+def evaluation_dataset(builder, split="validation", **settings):
+    (selection, batches, _, reading), rest = parts(split, settings)
+    return batching.evaluation_dataset(
+        builder, selection, batches, reading=reading, **rest
+    )
+
+
+def example_dataset(builder, split, **settings):
+    return batching.example_dataset(builder, Selection(split, **settings))
+
+
 def training(builder, steps, **settings):
-    dataset = batching.training_dataset(builder, **(SMALL | settings))
+    dataset = training_dataset(builder, **settings)
     return [(i.numpy(), m.numpy()) for i, m in dataset.take(steps)]
 
 
@@ -45,7 +80,7 @@ def frames_of(builder, batches, split="train"):
     """Returns the number of the frame that each unaugmented image shows, by batch."""
     known = [
         resize_image(example["image"], 32).numpy()
-        for example in batching.example_dataset(builder, split)
+        for example in example_dataset(builder, split)
     ]
     return [
         [int(np.argmin([np.abs(k - image).max() for k in known])) for image in batch[0]]
@@ -54,7 +89,7 @@ def frames_of(builder, batches, split="train"):
 
 
 def test_shapes_are_static_and_values_in_range(builder):
-    dataset = batching.training_dataset(builder, **SMALL)
+    dataset = training_dataset(builder)
     image, mask = dataset.element_spec
     assert image == tf.TensorSpec([4, 32, 32, 3], tf.float32)
     assert mask == tf.TensorSpec([4, 32, 32], tf.int32)
@@ -87,7 +122,7 @@ def test_the_number_of_cores_changes_no_bit(builder, monkeypatch, cache):
         monkeypatch.setattr(execution, "num_cores", lambda cores=cores: cores)
         strength = Augmentation(gamma=0.2, noise=0.02)
         batches = training(builder, 6, cache=cache, augmentation=strength)
-        scored = batching.evaluation_dataset(builder, "train", **SMALL)
+        scored = evaluation_dataset(builder, "train")
         found.append(batches + [[t.numpy() for t in batch] for batch in scored])
     assert_same(*found)
 
@@ -103,27 +138,29 @@ def test_augmentations_differ_between_epochs(builder):
 def test_starting_anywhere_equals_the_uninterrupted_run(builder, start):
     whole = training(builder, 12, seed=5)
     epoch, step = start
-    resumed = training(builder, 3, seed=5, start_epoch=epoch, start_step=step)
+    resumed = training(builder, 3, seed=5, epoch=epoch, step=step)
     assert_same(resumed, whole[epoch * 4 + step :][:3])
 
 
-def test_starting_late_reads_nothing_before(builder, monkeypatch):
-    read = []
-    real = records.Examples.read
+def test_starting_late_reads_nothing_before(builder, monkeypatch, tmp_path):
+    path, real = tmp_path / "read.txt", records.Examples.read
 
     def counting(self, number):
         tf.print(number, output_stream=f"file://{path}")
         return real(self, number)
 
-    path = f"/tmp/lunar_read_{os.getpid()}.txt"
+    # One core reads one example ahead of each batch that waits.
+    monkeypatch.setattr(execution, "num_cores", lambda: 1)
     monkeypatch.setattr(records.Examples, "read", counting)
-    try:
-        dataset = batching.training_dataset(builder, start_epoch=50, **SMALL)
-        next(iter(dataset))
-        read = open(path).read().split()
-    finally:
-        os.remove(path)
-    assert 4 <= len(read) < 50 * 16
+    dataset = training_dataset(builder, epoch=50, step=1)
+    path.unlink(missing_ok=True)  # The first example told the shapes.
+    next(iter(dataset))
+    read = [int(number) for number in path.read_text().split()]
+    orders = [batching.permutation(18, 0, epoch).numpy() for epoch in (50, 51, 52)]
+    coming = np.concatenate([order[:16] for order in orders])[4:].tolist()
+    # What is asked for, then what waits: the batches ready and the one under way.
+    assert read == coming[: len(read)]
+    assert 4 <= len(read) <= 4 * (2 + execution.READY) + 1
 
 
 def test_uncompiled_gives_the_same(builder):
@@ -135,8 +172,8 @@ def test_uncompiled_gives_the_same(builder):
 
 
 def test_evaluation_shows_resize_image_and_each_example_once(builder):
-    dataset = batching.evaluation_dataset(builder, "train", **SMALL)
-    examples = list(batching.example_dataset(builder, "train"))
+    dataset = evaluation_dataset(builder, "train")
+    examples = list(example_dataset(builder, "train"))
     batches = list(dataset)
     assert len(batches) == 5
     images, masks, weights = (np.concatenate(t) for t in zip(*batches, strict=True))
@@ -153,21 +190,13 @@ def centres(shape, size):
 
 
 def test_real_photos_of_any_size_are_evaluated(builder):
-    ((image, mask, weight),) = batching.evaluation_dataset(builder, "real", **SMALL)
+    ((image, mask, weight),) = evaluation_dataset(builder, "real")
     assert image.shape == (4, 32, 32, 3) and mask.shape == (4, 32, 32)
     assert weight.numpy().tolist() == [1, 1, 0, 0]
-    example = list(batching.example_dataset(builder, "real"))[1]
+    example = list(example_dataset(builder, "real"))[1]
     np.testing.assert_allclose(image[1], resize_image(example["image"], 32), atol=1e-6)
     with pytest.raises(ValueError, match="holds photos"):
-        batching.training_dataset(builder, "train+real", **SMALL)
-
-
-def test_one_hot_masks_say_the_same(builder):
-    (_, ids), *_ = training(builder, 1)
-    (_, one_hot), *_ = training(builder, 1, one_hot=True)
-    assert one_hot.dtype == np.float32 and one_hot.shape == (4, 32, 32, 4)
-    np.testing.assert_array_equal(one_hot.argmax(-1), ids)
-    np.testing.assert_array_equal(one_hot.sum(-1), 1)
+        training_dataset(builder, split="train+real")
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
@@ -187,15 +216,13 @@ def test_workers_and_replicas_together_make_the_same_global_batch(builder, worke
 def test_evaluation_shares_hold_each_example_once(builder):
     def share(worker):
         return list(
-            batching.evaluation_dataset(
-                builder, "train", input_context=context(worker, 2, 4), **SMALL
-            )
+            evaluation_dataset(builder, "train", input_context=context(worker, 2, 4))
         )
 
     shares = [share(0), share(1)]
     assert len(shares[0]) == len(shares[1]) == 10
     images = np.concatenate([i[w > 0] for s in shares for i, _, w in s])
-    whole = batching.evaluation_dataset(builder, "train", **SMALL)
+    whole = evaluation_dataset(builder, "train")
     expected = np.concatenate([i[w > 0] for i, _, w in whole])
     assert len(images) == 18
     assert sorted(i.tobytes() for i in images) == sorted(i.tobytes() for i in expected)
@@ -206,20 +233,21 @@ import sys
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from pipeline.input_pipeline import evaluation_dataset, training_dataset
+from pipeline.batching import Batches, Selection, evaluation_dataset, training_dataset
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(cpu, two)
 builder = tfds.builder("lunar_rocks", data_dir=sys.argv[1])
-settings = {"image_size": 32, "global_batch_size": 4}
+batches = Batches(image_size=32, global_batch_size=4)
+train = Selection("train")
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert strategy.num_replicas_in_sync == 2
 """
 MIRRORED_TRAINING = """
 iterator = iter(strategy.distribute_datasets_from_function(
-    lambda c: training_dataset(builder, input_context=c, **settings)))
-for batch in training_dataset(builder, **settings).take(2):
+    lambda c: training_dataset(builder, train, batches, input_context=c)))
+for batch in training_dataset(builder, train, batches).take(2):
     for shared, whole in zip(next(iterator), batch):
         parts = strategy.experimental_local_results(shared)
         assert [len(p) for p in parts] == [2, 2]
@@ -228,55 +256,68 @@ for batch in training_dataset(builder, **settings).take(2):
 # 18 examples: of the fifth global batch, each replica's second half is padding.
 MIRRORED_EVALUATION = """
 distributed = strategy.distribute_datasets_from_function(
-    lambda c: evaluation_dataset(builder, "train", input_context=c, **settings))
-found, batches = [], 0
+    lambda c: evaluation_dataset(builder, train, batches, input_context=c))
+found, count = [], 0
 for shared in distributed:
-    batches += 1
+    count += 1
     for image, mask, weight in zip(*map(strategy.experimental_local_results, shared)):
         assert image.shape == (2, 32, 32, 3) and mask.shape == (2, 32, 32)
         found += zip(image.numpy(), mask.numpy(), weight.numpy())
-assert batches == 5 and sum(weight == 0 for _, _, weight in found) == 2
+assert count == 5 and sum(weight == 0 for _, _, weight in found) == 2
 found = [(i.tobytes(), m.tobytes()) for i, m, weight in found if weight == 1]
 expected = []
-for images, masks, weights in evaluation_dataset(builder, "train", **settings):
+for images, masks, weights in evaluation_dataset(builder, train, batches):
     expected += zip(images.numpy(), masks.numpy(), weights.numpy())
 expected = [(i.tobytes(), m.tobytes()) for i, m, weight in expected if weight == 1]
 assert len(set(found)) == 18 and found == expected
 """
 
 
-@pytest.mark.parametrize("body", [MIRRORED_TRAINING, MIRRORED_EVALUATION])
-def test_mirrored_strategy_gets_the_global_batch(builder, tiny_data_dir, body):
+def test_mirrored_strategy_gets_the_global_batch(tiny_data_dir):
     # In a process of its own: devices are divided before TensorFlow first runs.
-    command = [sys.executable, "-c", MIRRORED + body, str(tiny_data_dir)]
+    code = MIRRORED + MIRRORED_TRAINING + MIRRORED_EVALUATION
+    command = [sys.executable, "-c", code, str(tiny_data_dir)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
-def test_errors_name_the_rule_and_the_remedy(builder):
-    for settings, message in (
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
         ({"global_batch_size": 19}, "got 18 examples for global_batch_size 19"),
         ({"input_context": context(0, 1, 3)}, "got 4 for 3 replicas. Use 3 or 6"),
-        ({"mask": "both"}, "mask must be one of"),
-        ({"cache": "gpu"}, "cache must be one of"),
-        ({"cache": "disk"}, "needs cache_dir"),
-        ({"cache_channels": 2}, "must be 1 or 3: got 2"),
-        ({"start_step": -1}, "must not be negative"),
+        ({"mask": "both"}, "--mask=both: value should be one of <ground.clean>"),
+        ({"cache": "gpu"}, "--cache=gpu: value should be one of"),
+        ({"cache": "disk"}, "needs --cache_dir"),
+        ({"cache_channels": 2}, "--cache_channels=2: value should be one of <1.3>"),
+        ({"step": -1}, "--step=-1: must be 0 or more"),
         ({"split": "holdout"}, "no split 'holdout'"),
+        ({"split": "train+tset"}, "no split 'tset': this dataset has train, valid"),
+        ({"split": "train[:10%"}, "'train.:10%' is no split expression"),
+        ({"split": "train[x:]"}, "'train.x:.' is no split expression"),
         ({"exclude_defects": ["shadow"]}, "had no shadow_IDs.txt"),
         ({"exclude_defects": ["shadows"]}, "Unknown defect list 'shadows'"),
         ({"protocol": "mine"}, "Unknown protocol 'mine'"),
         ({"protocol": "first8000", "split": "test"}, "got 'test'"),
         ({"protocol": "lunarsite"}, "needs all 9766 renders and 9742 are missing"),
-        ({"cache": "memory", "data_service": "grpc://x"}, "Use cache='none'"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            batching.training_dataset(builder, **(SMALL | settings))
+        ({"cache": "memory", "data_service": "grpc://x"}, "use --cache=none with"),
+    ],
+)
+def test_errors_name_the_rule_and_the_remedy(builder, settings, message):
+    with pytest.raises(ValueError, match=message):
+        training_dataset(builder, **settings)
 
 
-def test_a_split_that_was_left_out_is_skipped_with_a_warning(builder, caplog):
-    assert batching.resolve_split(builder, "train+holdout") == "train"
-    assert "holdout" in caplog.text
+def test_a_split_that_was_left_out_is_skipped_with_a_warning(
+    builder, monkeypatch, caplog
+):
+    splits = {k: v for k, v in builder.info.splits.items() if k != "test"}
+    kept = tfds.core.splits.SplitDict(splits.values())
+    monkeypatch.setattr(type(builder.info), "splits", kept)
+    assert records.resolve_split(builder, "train+test") == "train"
+    assert "test" in caplog.text
+    with pytest.raises(ValueError, match="no split 'test', only"):
+        records.resolve_split(builder, "test")
 
 
 # Filters and protocols.
@@ -304,9 +345,9 @@ def ids_of(dataset):
 
 def test_defect_lists_leave_frames_out(listed):
     every = "train+validation+test"
-    kept = batching.example_dataset(listed, every, exclude_defects=["shadow"])
+    kept = example_dataset(listed, every, exclude_defects=["shadow"])
     assert ids_of(kept) == sorted(set(range(1, 25)) - {3, 7, 12})
-    count = batching.num_examples(listed, every, exclude_defects=["shadow"])
+    count = batching.num_examples(listed, Selection(every, exclude_defects=["shadow"]))
     assert count == 21
 
 
@@ -324,11 +365,11 @@ def test_lunarsite_is_its_own_permutation():
 
 def test_a_protocol_chooses_from_all_splits_and_crops(builder, monkeypatch):
     monkeypatch.setattr(protocols, "NUM_RENDERS", 24)
-    train = batching.example_dataset(builder, "train", protocol="lunarsite")
+    train = example_dataset(builder, "train", protocol="lunarsite")
     assert ids_of(train) == sorted(protocols.frame_ids("lunarsite", "train"))
     whole = {
         e["frame_id"].numpy(): e["image"].numpy()
-        for e in batching.example_dataset(builder, "train+validation+test")
+        for e in example_dataset(builder, "train+validation+test")
     }
     for example in train:
         expected = whole[example["frame_id"].numpy()][:, 120:600]
@@ -343,13 +384,12 @@ def test_a_protocol_chooses_from_all_splits_and_crops(builder, monkeypatch):
 @pytest.mark.parametrize("size", [32, 400])  # Pooled first, and not.
 @pytest.mark.parametrize("cache", ["memory", "disk"])
 def test_a_cache_changes_no_pixel(builder, tmp_path, cache, size):
-    settings = {"image_size": size, "cache_dir": tmp_path, "global_batch_size": 2}
-    settings |= {"split": "train[:4]"}
-    plain = training(builder, 4, **settings)
-    assert_same(training(builder, 4, cache=cache, **settings), plain)
-    settings.pop("split")
-    kept = batching.evaluation_dataset(builder, cache=cache, **settings)
-    read = batching.evaluation_dataset(builder, **settings)
+    settings = {"image_size": size, "global_batch_size": 2}
+    cached = settings | {"cache": cache, "cache_dir": tmp_path}
+    plain = training(builder, 4, split="train[:4]", **settings)
+    assert_same(training(builder, 4, split="train[:4]", **cached), plain)
+    kept = evaluation_dataset(builder, **cached)
+    read = evaluation_dataset(builder, **settings)
     assert_same(
         [[t.numpy() for t in b] for b in kept], [[t.numpy() for t in b] for b in read]
     )
@@ -379,7 +419,7 @@ def _fill_and_hang(data_dir, cache_dir):
         time.sleep(60)
 
     caches._fill = slow
-    batching.training_dataset(built, cache="disk", cache_dir=cache_dir, **SMALL)
+    training_dataset(built, cache="disk", cache_dir=cache_dir)
 
 
 def test_a_killed_writer_leaves_nothing_that_counts(builder, tiny_data_dir, tmp_path):
@@ -428,10 +468,10 @@ def test_a_cache_that_cannot_fit_is_refused_with_advice(builder, tmp_path, monke
 
 
 def test_the_whole_dataset_needs_what_the_estimate_says(builder):
-    source = pixels.Source(records.find(builder, "train"), "ground", (512, 512))
+    source = pixels.Source(records.find(builder, Selection()), "ground", (512, 512))
     assert caches.bytes_needed(9766, source.specs) == 9766 * 720 * 480 * 5
     grey = pixels.Source(
-        records.find(builder, "train"), "ground", (512, 512), grey=True
+        records.find(builder, Selection()), "ground", (512, 512), grey=True
     )
     assert caches.bytes_needed(9766, grey.specs) == 9766 * 720 * 480 * 2
 
@@ -476,6 +516,6 @@ def test_two_workers_of_a_data_service_do_not_mix_steps(builder):
 
 
 def test_an_iterator_that_ends_does_not_wait_for_tuning(builder):
-    dataset = batching.training_dataset(builder, **SMALL)
+    dataset = training_dataset(builder)
     options = dataset.options()
     assert options.autotune.enabled is False and options.deterministic is True

@@ -1,5 +1,6 @@
 """Finding examples: empty splits, cut files, and what is read again or not."""
 
+import dataclasses
 import pathlib
 import shutil
 
@@ -8,6 +9,9 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from pipeline import batching, protocols, records
+from pipeline.selection import Selection
+
+LUNARSITE = Selection("train", protocol="lunarsite")
 
 
 @pytest.fixture(scope="module")
@@ -26,20 +30,20 @@ def own(tiny_data_dir, tmp_path):
 
 @pytest.mark.parametrize("split", ["validation[:0]", "train[50%:50%]"])
 def test_an_empty_split_has_no_example_and_makes_no_dataset(builder, split):
-    assert batching.num_examples(builder, split) == 0
+    assert batching.num_examples(builder, Selection(split)) == 0
     for make in (batching.training_dataset, batching.evaluation_dataset):
         with pytest.raises(ValueError, match="holds no example. Choose another"):
-            make(builder, split)
+            make(builder, Selection(split))
 
 
 @pytest.mark.parametrize("into_record", [5, 100, -2])  # Header, bytes, checksum.
 def test_a_file_cut_anywhere_in_a_record_is_named_with_the_remedy(own, into_record):
     built, shard = own
-    starts = records.find(built, "train").offsets
+    starts = records.find(built, Selection()).offsets
     with open(shard, "r+b") as file:
         file.truncate(int(starts[3]) + into_record)
     with pytest.raises(ValueError, match=f"{shard.name} ends inside.*--overwrite"):
-        records.find(built, "train")
+        records.find(built, Selection())
 
 
 def test_the_frames_of_a_protocol_are_read_once(own, monkeypatch):
@@ -50,10 +54,10 @@ def test_the_frames_of_a_protocol_are_read_once(own, monkeypatch):
     monkeypatch.setattr(
         records.Examples, "read", lambda self, n: reads.append(n) or real(self, n)
     )
-    first = records.find(built, "train", protocol="lunarsite")
+    first = records.find(built, LUNARSITE)
     assert reads
     reads.clear()
-    second = records.find(built, "validation", protocol="lunarsite")
+    second = records.find(built, dataclasses.replace(LUNARSITE, split="validation"))
     assert not reads
     assert (len(first), len(second)) == (18, 2)
 
@@ -63,7 +67,7 @@ def test_a_dataset_built_anew_is_read_anew(own, monkeypatch):
     monkeypatch.setattr(protocols, "NUM_RENDERS", 24)
 
     def frames():
-        found = batching.example_dataset(built, "train", protocol="lunarsite")
+        found = batching.example_dataset(built, LUNARSITE)
         return [int(example["frame_id"].numpy()) for example in found]
 
     before = frames()

@@ -1,0 +1,216 @@
+"""The settings of a training run: each with its default, help and check, once.
+
+The flags of `train.py` are made from `TrainConfig`, and messages call a setting as its
+flag is called.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from lunar_tfds.palette import CLASS_NAMES
+from lunar_tfds.settings import (
+    at_least,
+    between,
+    check,
+    data_dir,
+    more_than,
+    setting,
+)
+from model.network.losses import LOSS_NAMES
+from model.network.metrics import scores_from_confusion
+from model.network.vgg16_unet import ENCODER_BLOCKS, SIZE_MULTIPLE, nearest_size
+from model.training.strategies import STRATEGY_NAMES
+from pipeline import selection
+from pipeline.augmentation import Augmentation
+from pipeline.batching import Batches
+from pipeline.cache import Reading
+from pipeline.selection import Selection
+
+# Names of --precision and Keras's names of what they mean.
+POLICIES = {
+    "float32": "float32",
+    "bfloat16": "mixed_bfloat16",
+    "float16": "mixed_float16",
+}
+_NO_COUNTS = np.zeros([len(CLASS_NAMES)] * 2)
+MONITORS = tuple(sorted(scores_from_confusion(_NO_COUNTS, CLASS_NAMES, "val_")))
+_BLOCKS = len(ENCODER_BLOCKS)
+# Blocks that --frozen_blocks leaves as they are where the encoder has weights.
+FROZEN_BLOCKS = 4
+
+
+def _is_size(pixels):
+    if pixels > 0 and pixels % SIZE_MULTIPLE == 0:
+        return None
+    return (
+        f"must be a multiple of {SIZE_MULTIPLE}; the nearest is {nearest_size(pixels)}"
+    )
+
+
+def _is_monitor(name):
+    if name in MONITORS:
+        return None
+    return f"must be a validation score, not a loss: {', '.join(MONITORS)}"
+
+
+def _is_encoder_scale(scale):
+    if scale > 0:
+        return None
+    return "must be more than 0; --frozen_blocks=5 leaves the encoder untrained"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """A training run: `train_and_evaluate(TrainConfig(image_size=256))`.
+
+    Raises:
+        ValueError: a setting breaks its rule, or two do not go together.
+    """
+
+    # Data.
+    data_dir: str | None = data_dir()
+    mask: str = selection.mask()
+    train_split: str = setting("train", "TFDS split expression to train on.")
+    validation_split: str = setting("validation", "TFDS split to score on.")
+    exclude_defects: tuple = selection.exclude_defects()
+    protocol: str | None = selection.protocol()
+    image_size: int = setting(512, "Side of the square input, px.", _is_size)
+    augment: bool = setting(True, "Random flips, rotation, scale, brightness ...")
+    augmentation: Augmentation = Augmentation()
+    reading: Reading = Reading()
+    # Model.
+    encoder_weights: str = setting("imagenet", "imagenet, none, or a file.")
+    frozen_blocks: int | None = setting(
+        None,
+        f"Encoder blocks not trained, 0 to {_BLOCKS}; {FROZEN_BLOCKS} by default, 0 "
+        "without weights.",
+        between(0, _BLOCKS),
+    )
+    normalize_skips: bool = setting(True, "BatchNormalization on each skip.")
+    unfreeze_epoch: int = setting(
+        0, "Epoch that unfreezes the encoder; 0 never.", at_least(0)
+    )
+    unfreeze_to: int = setting(
+        0, "Encoder blocks still frozen from then on.", between(0, _BLOCKS)
+    )
+    # Learning.
+    global_batch_size: int = setting(
+        8, "Examples of a step over all replicas.", at_least(1)
+    )
+    epochs: int = setting(50, "Epochs in all.", at_least(1))
+    learning_rate: float = setting(1e-3, "Peak of the cosine schedule.", more_than(0))
+    warmup_epochs: float = setting(
+        1.0, "Epochs until the peak, at most a tenth.", at_least(0)
+    )
+    encoder_rate_scale: float = setting(
+        1.0, "Encoder's share of the learning rate.", _is_encoder_scale
+    )
+    weight_decay: float = setting(
+        1e-3, "AdamW's, not on biases and BatchNorm.", at_least(0)
+    )
+    clip_norm: float = setting(
+        1.0, "Largest norm of the whole gradient; 0 is off.", at_least(0)
+    )
+    loss: str = setting("ce_dice", "Loss.", choices=LOSS_NAMES)
+    class_balance: float = setting(
+        0.0,
+        "Power of inverse class frequency; 0 is off.",
+        lambda power: None if 0 <= power <= 1 else "must be in [0, 1]",
+    )
+    ema: float = setting(
+        0.0,
+        "Momentum of averaged weights, e.g. 0.999; 0 is off.",
+        lambda momentum: None if 0 <= momentum < 1 else "must be in [0, 1)",
+    )
+    monitor: str = setting(
+        "val_mean_iou", "Validation score that picks the best.", _is_monitor
+    )
+    early_stopping: int = setting(
+        0, "Epochs without a better score; 0 is off.", at_least(0)
+    )
+    seed: int = setting(0, "Seed of weights, order and augmentation.")
+    # Running.
+    workdir: str = setting(
+        "runs/vgg16_unet", "Folder of everything written.", is_path=True
+    )
+    strategy: str = setting("mirrored", "Devices to use.", choices=STRATEGY_NAMES)
+    tpu: str = setting("", "Name or address of the TPU; local on a TPU VM.")
+    virtual_devices: int = setting(
+        0, "Splits the CPU into so many devices.", at_least(0)
+    )
+    precision: str = setting(
+        "float32", "Arithmetic of the layers.", choices=tuple(POLICIES)
+    )
+    xla: bool = setting(False, "Compile the step with XLA; slower on a CPU.")
+    deterministic: bool = setting(False, "The same bits in every run; slower.")
+    steps_per_call: int = setting(
+        0, "Steps per call; 0: 1 on CPU, else 8.", at_least(0)
+    )
+    save_minutes: float = setting(
+        10.0, "Time between saves inside an epoch.", at_least(0)
+    )
+    keep_checkpoints: int = setting(3, "Best checkpoints to keep.", at_least(1))
+    panels: int = setting(4, "Validation examples to picture each epoch.", at_least(0))
+
+    def __post_init__(self):
+        check(self)
+        if self.frozen_blocks is None:
+            default = 0 if self.encoder_weights == "none" else FROZEN_BLOCKS
+            object.__setattr__(self, "frozen_blocks", default)
+        for says in (self._encoder_problem(), self._unfreezing_problem()):
+            if says:
+                raise ValueError(says)
+        if not self.augment and self.augmentation != Augmentation():
+            raise ValueError(
+                "--noaugment leaves no use for the strengths --augment_...: drop one "
+                "of them"
+            )
+        if self.tpu and self.strategy != "tpu":
+            raise ValueError(
+                f"--tpu={self.tpu} needs --strategy=tpu: got {self.strategy}"
+            )
+        if self.deterministic and self.steps_per_call > 1:
+            raise ValueError("--deterministic needs --steps_per_call=1")
+
+    def _encoder_problem(self):
+        if self.encoder_weights == "none" and self.frozen_blocks:
+            return (
+                "--encoder_weights=none starts from random filters, and frozen ones "
+                "learn nothing: use --frozen_blocks=0 with it"
+            )
+        learns = self.frozen_blocks < _BLOCKS or self.unfreeze_epoch
+        if self.encoder_rate_scale != 1 and not learns:
+            return (
+                f"--encoder_rate_scale={self.encoder_rate_scale} does nothing with "
+                f"--frozen_blocks={_BLOCKS}: no block of the encoder learns"
+            )
+        return None
+
+    def _unfreezing_problem(self):
+        epoch, to = self.unfreeze_epoch, self.unfreeze_to
+        if to and not epoch:
+            return (
+                f"--unfreeze_to={to} does nothing without --unfreeze_epoch, the epoch "
+                "that unfreezes. For the whole run it is --frozen_blocks"
+            )
+        if epoch > self.epochs:
+            return (
+                f"--unfreeze_epoch={epoch} comes after the last of --epochs="
+                f"{self.epochs}: nothing would be unfrozen"
+            )
+        if epoch and to >= self.frozen_blocks:
+            return (
+                f"--unfreeze_to={to} must be below --frozen_blocks="
+                f"{self.frozen_blocks}, or nothing is unfrozen"
+            )
+        return None
+
+    def selection(self, split: str) -> Selection:
+        """Returns the examples of a split that this run uses."""
+        return Selection(split, self.mask, self.exclude_defects, self.protocol)
+
+    @property
+    def batches(self) -> Batches:
+        """What a batch is made of."""
+        return Batches(self.image_size, self.global_batch_size)

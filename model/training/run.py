@@ -1,0 +1,277 @@
+"""A training run, from its settings to its best checkpoint.
+
+from model.training.run import TrainConfig, train_and_evaluate
+
+result = train_and_evaluate(TrainConfig(image_size=256, epochs=20))
+"""
+
+import dataclasses
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from lunar_tfds.atomic_files import remove_temporary_files
+from lunar_tfds.palette import CLASS_NAMES
+from model.network import losses
+from model.network.checkpoints import (
+    CHECKPOINT_FOLDER,
+    BestCheckpoint,
+    best_checkpoint,
+    keep_best,
+    read_index,
+)
+from model.network.vgg16_unet import build_vgg16_unet
+from model.training import run_config, run_state, strategies
+from model.training.callbacks import HistoryFile, ProgressBar
+from model.training.config import POLICIES, TrainConfig
+from model.training.curves import draw_curves
+from model.training.data import Data
+from model.training.optimizers import AveragedWeights, build_optimizer
+from model.training.preemption import StopRequest
+from model.training.tensorboard import EventFiles
+from model.training.trainer import Interrupted, Trainer
+from model.training.unfreezing import UnfreezeEncoder, later_variables
+from pipeline import batching
+
+__all__ = ["TrainConfig", "TrainResult", "train_and_evaluate"]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainResult:
+    """What a run has come to.
+
+    Attributes:
+        history: a dict of losses and scores for each finished epoch.
+        checkpoint: the best one, or None where no epoch has a score.
+        is_finished: False where the run was asked to stop: the same call goes on.
+    """
+
+    history: list
+    checkpoint: pathlib.Path | None
+    is_finished: bool
+
+
+def train_and_evaluate(config: TrainConfig) -> TrainResult:
+    """Trains, scores each epoch and keeps the best checkpoints, in `config.workdir`.
+
+    A run that was stopped in any way goes on from its saved state. SIGTERM and Ctrl-C
+    save the state and stop.
+
+    Args:
+        config: the run's settings.
+
+    Raises:
+        ValueError: the dataset, the workdir or the devices do not allow the run.
+        OSError: a file cannot be written.
+        FloatingPointError: the loss or the gradient is not finite at a step.
+    """
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    strategy = strategies.build_strategy(
+        config.strategy, tpu=config.tpu, virtual_devices=config.virtual_devices
+    )
+    strategies.per_replica_batch_size(config.global_batch_size, strategy)
+    if config.xla:
+        strategies.check_xla(strategy)
+    builder = batching.open_dataset(config.data_dir)
+    earlier_policy = keras.mixed_precision.dtype_policy()
+    try:
+        keras.mixed_precision.set_dtype_policy(POLICIES[config.precision])
+        return _train(config, strategy, builder)
+    finally:
+        keras.mixed_precision.set_dtype_policy(earlier_policy)
+
+
+def _train(config, strategy, builder):
+    chief = strategies.is_chief(strategy)
+    described = run_config.run_config(config, builder)
+    earlier_epochs = run_config.check_config(config.workdir, described)
+    if ended := _ended(config, earlier_epochs):
+        return _finish(config, ended.history, chief)
+    data = Data(config, builder, strategy)
+    if chief:  # Also finds out now whether the workdir can be written.
+        run_config.write_config(config.workdir, described)
+        remove_temporary_files(config.workdir)
+        remove_temporary_files(pathlib.Path(config.workdir) / CHECKPOINT_FOLDER)
+    trainer = build_trainer(config, strategy, builder, data.steps_per_epoch)
+    progress = run_state.load_state(config.workdir, trainer.variables)
+    if progress:
+        trainer.progress = progress
+        logging.info(
+            "Continuing after epoch %d, step %d.", progress.epoch, progress.step
+        )
+    trainer.check_workers_agree()
+    derived = derived_numbers(config, trainer, data)
+    logging.info(" ".join(f"{name}={value}" for name, value in derived.items()))
+    if chief:
+        run_config.write_config(config.workdir, described | {"derived": derived})
+    with StopRequest() as stop_request:
+        saver = run_state.Saver(config.workdir, trainer, config.save_minutes, chief)
+        try:
+            trainer.fit(
+                data.training,
+                data.evaluation(),
+                epochs=config.epochs,
+                steps_per_epoch=data.steps_per_epoch,
+                evaluation_steps=data.evaluation_steps,
+                callbacks=build_callbacks(config, trainer, data, described, chief),
+                save_state=saver.save,
+                wants_state=saver.is_due,
+                wants_stop=stop_request,
+            )
+        except Interrupted:
+            logging.info("Stopped, state saved. The same command continues the run.")
+            return TrainResult(trainer.progress.history, None, is_finished=False)
+    return _finish(config, trainer.progress.history, chief)
+
+
+def _ended(config, earlier_epochs):
+    """Returns the progress of a workdir's run that has ended with `epochs`, or None."""
+    progress = run_state.read_progress(config.workdir)
+    if earlier_epochs is None or progress is None:
+        return None
+    if progress.finished_of == config.epochs:
+        logging.info(
+            "The run in %s is finished after %d epochs. Raise --epochs to train on.",
+            *(config.workdir, progress.epoch),
+        )
+        return progress
+    if earlier_epochs != config.epochs:
+        logging.info(
+            "Epochs were %d and are %d: the learning rate follows the schedule of %d.",
+            *(earlier_epochs, config.epochs, config.epochs),
+        )
+    return None
+
+
+def _finish(config, history, chief):
+    """Does what comes after the last saved state, also where a kill prevented it."""
+    folder = pathlib.Path(config.workdir) / CHECKPOINT_FOLDER
+    if chief:
+        keep_best(folder, config.keep_checkpoints)
+        draw_curves(config.workdir, history, CLASS_NAMES)
+    best = best_checkpoint(config.workdir) if read_index(folder) else None
+    if chief and best:
+        logging.info("Best checkpoint: %s", best)
+    elif chief:
+        logging.warning("No checkpoint: %s was never a number.", config.monitor)
+    return TrainResult(history, best, is_finished=True)
+
+
+def build_trainer(
+    config: TrainConfig, strategy: tf.distribute.Strategy, builder, steps_per_epoch: int
+) -> Trainer:
+    """Returns the Trainer of a run, its variables at their first values."""
+    keras.utils.set_random_seed(config.seed)
+    weights = None if config.encoder_weights == "none" else config.encoder_weights
+    with strategy.scope():
+        model = build_vgg16_unet(
+            num_classes=len(CLASS_NAMES),
+            image_size=config.image_size,
+            encoder_weights=weights,
+            frozen_blocks=config.frozen_blocks,
+            normalize_skips=config.normalize_skips,
+            synchronized_batch_norm=strategy.num_replicas_in_sync > 1,
+        )
+        variables = list(model.trainable_variables)
+        if config.unfreeze_epoch:
+            variables = later_variables(model, config.frozen_blocks, config.unfreeze_to)
+        warmup_epochs = min(config.warmup_epochs, config.epochs / 10)
+        optimizer = build_optimizer(
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            total_steps=config.epochs * steps_per_epoch,
+            warmup_steps=round(warmup_epochs * steps_per_epoch),
+            float16=config.precision == "float16",
+            encoder_variables=[v for v in variables if v.path.startswith("block")],
+            encoder_rate_scale=config.encoder_rate_scale,
+        )
+        optimizer.build(variables)
+        averaged = AveragedWeights(variables, config.ema) if config.ema else None
+    on_cpu = not tf.config.list_logical_devices("GPU") and config.strategy != "tpu"
+    steps_per_call = 1 if on_cpu or config.deterministic else 8
+    return Trainer(
+        model,
+        optimizer,
+        losses.build_loss(
+            config.loss, len(CLASS_NAMES), class_weights(config, builder)
+        ),
+        strategy=strategy,
+        class_names=CLASS_NAMES,
+        global_batch_size=config.global_batch_size,
+        clip_norm=config.clip_norm,
+        steps_per_call=config.steps_per_call or steps_per_call,
+        xla=config.xla,
+        averaged_weights=averaged,
+    )
+
+
+def class_weights(config: TrainConfig, builder) -> tuple[float, ...] | None:
+    """Returns the weights of `class_balance`, or None without it."""
+    if not config.class_balance:
+        return None
+    counts = builder.info.metadata["class_pixel_counts"]
+    if "train" not in counts:
+        raise ValueError("--class_balance needs a dataset with a train split")
+    return losses.class_weights_from_counts(
+        counts["train"][f"{config.mask}_mask"], config.class_balance
+    )
+
+
+def build_callbacks(
+    config: TrainConfig, trainer: Trainer, data: Data, described: dict, chief: bool
+) -> list[keras.callbacks.Callback]:
+    """Returns the callbacks; those that write files or print only for the chief."""
+    callbacks = []
+    if config.unfreeze_epoch:
+        stages = config.unfreeze_epoch, config.frozen_blocks, config.unfreeze_to
+        callbacks.append(UnfreezeEncoder(*stages))
+    if config.early_stopping:
+        patience = config.early_stopping
+        callbacks.append(
+            keras.callbacks.EarlyStopping(config.monitor, patience=patience, mode="max")
+        )
+    if not chief:
+        return callbacks
+    details = {
+        "image_size": config.image_size,
+        "mask": config.mask,
+        "class_names": list(CLASS_NAMES),
+        "encoder_weights": config.encoder_weights,
+        "precision": config.precision,
+        "dataset": described["dataset"],
+        "versions": described["versions"],
+        "flags": described["flags"],
+    }
+    workdir, keep = config.workdir, config.keep_checkpoints
+    # The checkpoint is the first file of an epoch: no other may cost it when it fails.
+    return [
+        *callbacks,
+        ProgressBar(config.global_batch_size, config.monitor),
+        BestCheckpoint(workdir, details, monitor=config.monitor, keep=keep),
+        HistoryFile(workdir, trainer.progress.history),
+        EventFiles(workdir, *data.panels()),
+    ]
+
+
+def derived_numbers(config: TrainConfig, trainer: Trainer, data: Data) -> dict:
+    """Returns the numbers that follow from settings, data and devices."""
+    strategy, weights = trainer.strategy, trainer.model.trainable_weights
+    return {
+        "workers": strategies.num_workers(strategy),
+        "replicas": strategy.num_replicas_in_sync,
+        "global_batch_size": config.global_batch_size,
+        "per_replica_batch_size": strategies.per_replica_batch_size(
+            config.global_batch_size, strategy
+        ),
+        "train_examples": data.train_examples,
+        "validation_examples": data.validation_examples,
+        "steps_per_epoch": data.steps_per_epoch,
+        "total_steps": config.epochs * data.steps_per_epoch,
+        "evaluation_steps": data.evaluation_steps,
+        "parameters": trainer.model.count_params(),
+        "trainable_parameters": sum(int(np.prod(w.shape)) for w in weights),
+    }
