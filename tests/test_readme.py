@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from lunar_tfds.atomic_files import write_json
+from model.training import run
 from tests.support import stand_in, tiny_frames
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -49,11 +50,25 @@ def test_dataset(tiny_data_dir, monkeypatch, capsys):
     assert capsys.readouterr().out == "(480, 720, 3) (480, 720, 1)\n"
 
 
+def test_training(monkeypatch, capsys):
+    asked = []
+
+    def train_and_evaluate(config):
+        asked.append(config)
+        return run.TrainResult([{"val_mean_iou": 0.5}], "best.keras", True)
+
+    monkeypatch.setattr(run, "train_and_evaluate", train_and_evaluate)
+    exec(example("from model.training.run"), {})
+    assert capsys.readouterr().out == "best.keras 0.5\n"
+    assert asked == [run.TrainConfig(image_size=256, epochs=20)]
+
+
 def links():
     """Returns (page, link) of each link to a file of the project."""
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]
     return [
         (page, link)
-        for page in ("README.md", "docs/training.md")
+        for page in (path.relative_to(ROOT).as_posix() for path in pages)
         for link in re.findall(r"\]\((?!http)([^)]+)\)", (ROOT / page).read_text())
     ]
 
