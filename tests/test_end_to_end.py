@@ -141,11 +141,19 @@ def test_real_frames_have_the_measured_class_fractions(real_data_dir):
 
 
 def test_real_frames_train_to_a_checkpoint_that_reloads(real_data_dir, tmp_path):
-    train(
-        *(real_data_dir, tmp_path / "run", "--strategy=mirrored"),
-        *("--virtual_devices=2", "--image_size=64", "--global_batch_size=2"),
-        *("--epochs=1", "--encoder_weights=none"),
-        "--train_split=train+validation+test",
-        "--validation_split=train+validation+test",
+    from model.training.run import TrainConfig, train_and_evaluate
+
+    train_and_evaluate(
+        TrainConfig(
+            data_dir=str(real_data_dir),
+            workdir=str(tmp_path / "run"),
+            strategy="one_device",
+            image_size=64,
+            global_batch_size=2,
+            epochs=1,
+            encoder_weights="none",
+            train_split="train+validation+test",
+            validation_split="train+validation+test",
+        )
     )
     assert_reload_scores_as_named(tmp_path / "run", real_data_dir, "train+validation")
