@@ -15,17 +15,12 @@ from absl import app, flags, logging
 from lunar_tfds.atomic_files import remove_temporary_files
 from lunar_tfds.palette import CLASS_NAMES
 from model.network import losses
-from model.network.checkpoints import (
-    CHECKPOINT_FOLDER,
-    BestCheckpoint,
-    best_checkpoint,
-    keep_best,
-    read_index,
-)
+from model.network.checkpoints import CHECKPOINT_FOLDER, best_checkpoint, read_index
 from model.network.metrics import scores_from_confusion
 from model.network.vgg16_unet import SIZE_MULTIPLE, build_vgg16_unet, nearest_size
 from model.training import run_config, run_state, strategies
 from model.training.callbacks import HistoryFile, ProgressBar
+from model.training.checkpoints import BestCheckpoint, keep_best
 from model.training.curves import draw_curves
 from model.training.optimizers import AveragedWeights, build_optimizer
 from model.training.preemption import EXIT_STARTS_AGAIN, StopRequest

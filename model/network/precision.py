@@ -15,9 +15,13 @@ POLICIES = {
 
 @contextlib.contextmanager
 def policy(precision: str) -> Iterator[None]:
-    """Layers that are made inside compute in `precision`, a key of `POLICIES`."""
+    """Makes layers that are built inside compute in a precision.
+
+    Args:
+        precision: a key of `POLICIES`, or the name of a Keras policy.
+    """
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(POLICIES[precision])
+    keras.config.set_dtype_policy(POLICIES.get(precision, precision))
     try:
         yield
     finally:
