@@ -49,11 +49,29 @@ def save_model(model: keras.Model, path: PathLike, details: dict[str, Any]) -> N
     if missing:
         raise ValueError(f"details must hold {', '.join(missing)}: got {list(details)}")
     text = json.dumps(_without_nan(details), indent=2, allow_nan=False)
-    copy = _inference_copy(model)
+    copy = inference_copy(model)
     with atomic_path(path) as temporary:
         copy.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(_DETAILS_ENTRY, text)
+
+
+def inference_copy(model: keras.Model, dtype: str | None = None) -> keras.Model:
+    """Returns `model` rebuilt uncompiled, with its weights, for any device count.
+
+    Args:
+        model: `keras.Model` whose layers can be rebuilt from their configuration.
+        dtype: Keras dtype policy of all the copy's layers; None keeps each one's own.
+    """
+    config = model.get_config()
+    for layer in config.get("layers", ()):
+        if layer["class_name"] == "BatchNormalization":
+            layer["config"]["synchronized"] = False
+        if dtype is not None:
+            layer["config"]["dtype"] = dtype
+    copy = model.__class__.from_config(config)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def read_details(path: PathLike) -> dict[str, Any]:
@@ -176,17 +194,6 @@ def checkpoint_files(folder: PathLike) -> Iterator[tuple[pathlib.Path, int]]:
 
 def _best_first(entry):
     return -entry["score"], entry["epoch"]
-
-
-def _inference_copy(model):
-    """Returns `model` rebuilt uncompiled, with its weights, for any device count."""
-    config = model.get_config()
-    for layer in config.get("layers", ()):
-        if layer["class_name"] == "BatchNormalization":
-            layer["config"]["synchronized"] = False
-    copy = model.__class__.from_config(config)
-    copy.set_weights(model.get_weights())
-    return copy
 
 
 def _without_nan(value):
