@@ -17,6 +17,8 @@ from model.training import benchmark as loop_benchmark
 
 ENVIRONMENT = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
 
+COMPILE_QUICKLY = "--xla_backend_optimization_level=0"
+
 # Hides TensorFlow, as where it is not installed.
 NO_TENSORFLOW = """
 import sys
@@ -43,6 +45,7 @@ image, expected = np.load(image_path), np.load(logits_path)
 logits = loaded.predict(image, verbose=0)
 np.testing.assert_allclose(logits, expected, atol=1e-4 * np.abs(expected).max())
 mask = np.zeros((1, 32, 32), "int32")
+vgg16_unet.freeze_encoder(loaded, 4)
 loaded.compile("sgd", losses.build_loss(class_weights=(1, 1, 2, 2)))
 assert np.isfinite(loaded.train_on_batch(image, mask))
 assert cost.block_costs(loaded)[-1].forward_gflop > 0
@@ -78,7 +81,7 @@ def run_under_jax(program, *arguments):
     subprocess.run(
         [sys.executable, "-c", NO_TENSORFLOW + program, *map(str, arguments)],
         check=True,
-        env={**ENVIRONMENT, "KERAS_BACKEND": "jax"},
+        env={**ENVIRONMENT, "KERAS_BACKEND": "jax", "XLA_FLAGS": COMPILE_QUICKLY},
     )
 
 
@@ -154,7 +157,7 @@ def test_command_reports_each_precision_as_table_and_json(tmp_path, narrow, caps
             assert row[f"{part}_images_per_s"] == pytest.approx(rate)
 
 
-def test_the_loop_benchmark_times_bare_steps_and_those_of_the_loop():
+def test_the_loop_benchmark_times_bare_steps_and_those_of_the_loop(narrow):
     bare, loop = loop_benchmark.measure(32, batch_size=2, turns=1, steps=2)
     assert 0 < bare < 60 and 0 < loop < 60
 
@@ -170,7 +173,7 @@ def test_time_per_call_grows_the_count_until_the_time_is_long_enough():
     assert len(calls) > 3 and 0 < duration < 0.02
 
 
-def test_gflops_are_the_counted_ones_over_the_measured_time(monkeypatch):
+def test_gflops_are_the_counted_ones_over_the_measured_time(monkeypatch, narrow):
     monkeypatch.setattr(benchmark, "seconds_per_call", lambda call, seconds: 0.5)
     row = benchmark.measure("float32", 32, 3, 4, seconds=1.0)
     model = build_vgg16_unet(image_size=32, encoder_weights=None, frozen_blocks=0)
