@@ -1,6 +1,8 @@
 """Starts `commands.export`."""
 
-import runpy
+import sys
+
+from commands.export import main
 
 if __name__ == "__main__":
-    runpy.run_module("commands.export", run_name="__main__", alter_sys=True)
+    sys.exit(main())

@@ -4,7 +4,14 @@ Importing this package registers `lunar_rocks`, so that `tfds.load('lunar_rocks'
 `tfds build lunar_rocks --imports lunar_tfds` find it.
 """
 
-from lunar_tfds.lunar_rocks.lunar_rocks_dataset_builder import Builder as LunarRocks
-from lunar_tfds.lunar_rocks.lunar_rocks_dataset_builder import LunarRocksConfig
+import importlib.util
 
-__all__ = ["LunarRocks", "LunarRocksConfig"]
+# Where TensorFlow is not installed, nothing can be registered: the modules that need
+# none of it (settings, command line, palette) serve the network under JAX even so.
+if importlib.util.find_spec("tensorflow") is not None:
+    from lunar_tfds.lunar_rocks.lunar_rocks_dataset_builder import (
+        Builder as LunarRocks,
+    )
+    from lunar_tfds.lunar_rocks.lunar_rocks_dataset_builder import LunarRocksConfig
+
+    __all__ = ["LunarRocks", "LunarRocksConfig"]

@@ -7,48 +7,75 @@ product in the same precision. Runs with TensorFlow, or where only JAX is instal
 with KERAS_BACKEND=jax.
 """
 
-import json
+import dataclasses
 import os
-import pathlib
 import platform
+import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
-from absl import app, flags
 from keras import ops
 
+from lunar_tfds import command_line, settings
+from lunar_tfds.atomic_files import write_json
+from lunar_tfds.settings import at_least, between, more_than, setting
 from model.network import benchmark_steps
 from model.network.cost import block_costs
 from model.network.losses import build_loss
+from model.network.precision import POLICIES, policy
 from model.network.vgg16_unet import build_vgg16_unet, freeze_encoder
 
-POLICIES = {
-    "float32": "float32",
-    "bfloat16": "mixed_bfloat16",
-    "float16": "mixed_float16",
-}
+
+def _precisions(values: tuple) -> str | None:
+    """Returns what the rule of --precision is, unless it is kept."""
+    return None if set(values) <= set(POLICIES) else f"must be of {', '.join(POLICIES)}"
 
 
-def run(precisions, image_size, batch_sizes, frozen_blocks, matrix_size, seconds):
-    """Returns the measurements, one dict per precision and batch size.
+def _batch_sizes(values: tuple) -> str | None:
+    """Returns what the rule of --batch_size is, unless it is kept."""
+    sizes = map(str, values)  # As the command line has them.
+    kept = all(size.isdecimal() and int(size) for size in sizes)
+    return None if kept else "must be whole numbers of at least 1"
 
-    Args:
-        precisions: of 'float32', 'bfloat16', 'float16'.
-        image_size: int, px.
-        batch_sizes: ints.
-        frozen_blocks: encoder blocks not trained, 0 to 5.
-        matrix_size: rows and columns of the product that measures the peak.
-        seconds: least time measured for each number.
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkConfig:
+    """What to measure."""
+
+    precision: tuple = setting(tuple(POLICIES), "Precisions to measure.", _precisions)
+    image_size: int = setting(512, "Height and width, px, multiple of 16.")
+    batch_size: tuple = setting(("2",), "Batch sizes; on a GPU 16 to 64.", _batch_sizes)
+    frozen_blocks: int = setting(4, "Encoder blocks not trained.", between(0, 5))
+    matrix_size: int | None = setting(
+        None,
+        "Rows of the product that measures the peak; 8192 on a GPU, else 2048.",
+        at_least(1),
+    )
+    seconds: float = setting(3.0, "Least time for each measurement, s.", more_than(0))
+    json: str | None = setting(None, "File to write the measurements to.", is_path=True)
+
+    def __post_init__(self):
+        settings.check(self)
+
+
+def run(config: BenchmarkConfig) -> dict[str, Any]:
+    """Returns the measurements, one row per precision and batch size.
 
     Returns:
         dict with the machine and `results`, the list of dicts that `measure` returns.
     """
+    image_size, frozen_blocks = config.image_size, config.frozen_blocks
+    matrix_size = config.matrix_size or (8192 if benchmark_steps.has_gpu() else 2048)
     results = []
-    for precision in precisions:
-        peak = matmul_gflops(precision, matrix_size, seconds)
-        for batch_size in batch_sizes:
-            row = measure(precision, image_size, batch_size, frozen_blocks, seconds)
+    for precision in config.precision:
+        peak = matmul_gflops(precision, matrix_size, config.seconds)
+        for batch_size in map(int, config.batch_size):
+            row = measure(
+                precision, image_size, batch_size, frozen_blocks, config.seconds
+            )
             for part in ("forward", "step"):
                 row[f"{part}_peak_share"] = row[f"{part}_gflops"] / peak
             results.append({**row, "matmul_gflops": peak})
@@ -65,11 +92,24 @@ def run(precisions, image_size, batch_sizes, frozen_blocks, matrix_size, seconds
     }
 
 
-def measure(precision, image_size, batch_size, frozen_blocks, seconds):
+def measure(
+    precision: str,
+    image_size: int,
+    batch_size: int,
+    frozen_blocks: int,
+    seconds: float,
+) -> dict[str, Any]:
     """Returns the rates of a forward pass and of a training step.
 
     The step is Keras's own `train_step` with AdamW and the default loss; in float16
     Keras scales the loss.
+
+    Args:
+        precision: a key of `POLICIES`.
+        image_size: height and width, px.
+        batch_size: images in a batch.
+        frozen_blocks: encoder blocks not trained, 0 to 5.
+        seconds: least time measured for each number.
 
     Returns:
         dict: precision, batch_size, and for each of forward and step
@@ -78,11 +118,8 @@ def measure(precision, image_size, batch_size, frozen_blocks, seconds):
         the confusion matrix of a batch over that of a step; None under JAX.
     """
     keras.utils.set_random_seed(0)
-    keras.config.set_dtype_policy(POLICIES[precision])
-    try:
+    with policy(precision):
         model = _compiled_model(image_size, frozen_blocks)
-    finally:
-        keras.config.set_dtype_policy("float32")
     cost = block_costs(model)[-1]
     shape = (batch_size, image_size, image_size)
     rng = np.random.default_rng(0)
@@ -90,7 +127,7 @@ def measure(precision, image_size, batch_size, frozen_blocks, seconds):
     mask = ops.convert_to_tensor(rng.integers(0, 4, shape).astype("int32"))
     forward = benchmark_steps.compile_function(lambda x: model(x, training=False))
     step = benchmark_steps.compile_train_step(model, image, mask)
-    row = {"precision": precision, "batch_size": batch_size}
+    row: dict[str, Any] = {"precision": precision, "batch_size": batch_size}
     for part, call, gflop in (
         ("forward", lambda: ops.max(forward(image)), cost.forward_gflop),
         ("step", step, cost.step_gflop),
@@ -108,7 +145,7 @@ def measure(precision, image_size, batch_size, frozen_blocks, seconds):
     return row
 
 
-def matmul_gflops(precision, size, seconds):
+def matmul_gflops(precision: str, size: int, seconds: float) -> float:
     """Returns the best measured rate of a size x size matrix product, GFLOP/s."""
     rng = np.random.default_rng(0)
     left, right = (
@@ -124,7 +161,7 @@ def matmul_gflops(precision, size, seconds):
     return 2 * size**3 / best / 1e9
 
 
-def seconds_per_call(call, seconds):
+def seconds_per_call(call: Callable[[], Any], seconds: float) -> float:
     """Returns the mean time of a call, after two to compile and warm up.
 
     Calls are queued and only the last result is waited for, so that a GPU does not
@@ -148,7 +185,7 @@ def seconds_per_call(call, seconds):
         count *= 2
 
 
-def format_table(report):
+def format_table(report: dict[str, Any]) -> str:
     """Returns the report as a text table."""
     lines = [
         f"vgg16_unet, {report['image_size']} px, blocks 1 to {report['frozen_blocks']} "
@@ -184,29 +221,13 @@ def _compiled_model(image_size, frozen_blocks):
     return model
 
 
-def main(argv):
+def main(config: BenchmarkConfig) -> None:
     """Measures, prints the table and writes the JSON file asked for."""
-    del argv
-    values = flags.FLAGS
-    report = run(
-        precisions=values.precision,
-        image_size=values.image_size,
-        batch_sizes=[int(size) for size in values.batch_size],
-        frozen_blocks=values.frozen_blocks,
-        matrix_size=values.matrix_size or (8192 if benchmark_steps.has_gpu() else 2048),
-        seconds=values.seconds,
-    )
+    report = run(config)
     print(format_table(report))
-    if values.json:
-        pathlib.Path(values.json).write_text(json.dumps(report, indent=2) + "\n")
+    if config.json:
+        write_json(config.json, report)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_list("precision", list(POLICIES), "Precisions to measure.")
-    flags.DEFINE_integer("image_size", 512, "Height and width, px, multiple of 16.")
-    flags.DEFINE_list("batch_size", ["2"], "Batch sizes; on a GPU 16 to 64.")
-    flags.DEFINE_integer("frozen_blocks", 4, "Encoder blocks not trained.", 0, 5)
-    flags.DEFINE_integer("matrix_size", None, "Of the product that measures the peak.")
-    flags.DEFINE_float("seconds", 3.0, "Least time for each measurement, s.")
-    flags.DEFINE_string("json", None, "File to write the measurements to.")
-    app.run(main)
+    sys.exit(command_line.run(BenchmarkConfig, main))

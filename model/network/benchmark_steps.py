@@ -4,10 +4,14 @@ The one place in the network's own code that knows both; each is imported only w
 it is the backend, so that either runs where the other is not installed.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
+import numpy as np
 
 
-def compile_function(function, xla=None):
+def compile_function(function: Callable, xla: bool | None = None) -> Callable:
     """Returns `function` of tensors, compiled.
 
     Args:
@@ -24,7 +28,7 @@ def compile_function(function, xla=None):
     return tf.function(function, jit_compile=has_gpu() if xla is None else xla)
 
 
-def compile_train_step(model, image, mask):
+def compile_train_step(model: keras.Model, image: Any, mask: Any) -> Callable[[], Any]:
     """Returns a function that does one training step on a batch and waits for nothing.
 
     The batch stays where it is: on the device, so that only the step is timed.
@@ -45,7 +49,7 @@ def compile_train_step(model, image, mask):
     return lambda: step(image, mask)
 
 
-def compile_confusion_matrix():
+def compile_confusion_matrix() -> Callable | None:
     """Returns the function from mask and logits to confusion counts.
 
     None under JAX: the counts that training keeps are TensorFlow's.
@@ -86,12 +90,12 @@ class _JaxStep:
         return logs["loss"]
 
 
-def wait_for(tensor):
+def wait_for(tensor: Any) -> np.ndarray:
     """Returns `tensor` as a float32 numpy array, so when it is ready."""
     return keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32"))
 
 
-def has_gpu():
+def has_gpu() -> bool:
     """Returns whether the backend sees a GPU."""
     if keras.backend.backend() == "jax":
         import jax
@@ -102,7 +106,7 @@ def has_gpu():
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def device_name():
+def device_name() -> str:
     """Returns what the computation runs on, for a report."""
     if keras.backend.backend() == "jax":
         import jax

@@ -1,4 +1,4 @@
-"""Best-metric checkpoints: `.keras` files that load anywhere and know what they are.
+"""Checkpoints: `.keras` files that load anywhere and know what they are.
 
 A workdir holds `checkpoints/vgg16_unet-{epoch:03d}-{score:.4f}.keras` and
 `checkpoints/index.json`, which names them, best first.
@@ -6,9 +6,12 @@ A workdir holds `checkpoints/vgg16_unet-{epoch:03d}-{score:.4f}.keras` and
 
 import json
 import math
+import os
 import pathlib
 import re
 import zipfile
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import keras
 
@@ -22,8 +25,10 @@ _NAME_PATTERN = re.compile(r"vgg16_unet-(\d{3,})--?\d+\.\d{4}\.keras")
 _DETAILS_ENTRY = "details.json"
 _NEEDED_DETAILS = ("image_size", "mask", "class_names")
 
+PathLike = str | os.PathLike[str]
 
-def save_model(model, path, details):
+
+def save_model(model: keras.Model, path: PathLike, details: dict[str, Any]) -> None:
     """Writes an inference-only copy of `model` with `details` inside, atomically.
 
     The copy has no optimizer and no compile settings, and its BatchNormalization is
@@ -44,14 +49,32 @@ def save_model(model, path, details):
     if missing:
         raise ValueError(f"details must hold {', '.join(missing)}: got {list(details)}")
     text = json.dumps(_without_nan(details), indent=2, allow_nan=False)
-    copy = _inference_copy(model)
+    copy = inference_copy(model)
     with atomic_path(path) as temporary:
         copy.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(_DETAILS_ENTRY, text)
 
 
-def read_details(path):
+def inference_copy(model: keras.Model, dtype: str | None = None) -> keras.Model:
+    """Returns `model` rebuilt uncompiled, with its weights, for any device count.
+
+    Args:
+        model: `keras.Model` whose layers can be rebuilt from their configuration.
+        dtype: Keras dtype policy of all the copy's layers; None keeps each one's own.
+    """
+    config = model.get_config()
+    for layer in config.get("layers", ()):
+        if layer["class_name"] == "BatchNormalization":
+            layer["config"]["synchronized"] = False
+        if dtype is not None:
+            layer["config"]["dtype"] = dtype
+    copy = model.__class__.from_config(config)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def read_details(path: PathLike) -> dict[str, Any]:
     """Returns the details dict stored in the checkpoint file `path`.
 
     Raises:
@@ -86,7 +109,9 @@ def read_details(path):
     return details
 
 
-def load_checkpoint(path_or_workdir):
+def load_checkpoint(
+    path_or_workdir: PathLike,
+) -> tuple[keras.Model, dict[str, Any], pathlib.Path]:
     """Returns `(model, details, path)` of a checkpoint file or of a workdir's best.
 
     Args:
@@ -113,7 +138,7 @@ def load_checkpoint(path_or_workdir):
     return model, details, path
 
 
-def best_checkpoint(workdir):
+def best_checkpoint(workdir: PathLike) -> pathlib.Path:
     """Returns the path of the best checkpoint that the index of `workdir` names.
 
     Raises:
@@ -135,7 +160,7 @@ def best_checkpoint(workdir):
     )
 
 
-def read_index(folder):
+def read_index(folder: PathLike) -> list[dict[str, Any]]:
     """Returns the index of a checkpoint folder, best first; empty where none is.
 
     Returns:
@@ -147,131 +172,28 @@ def read_index(folder):
     path = pathlib.Path(folder) / INDEX_FILE
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))["checkpoints"]
-        return sorted(entries, key=lambda entry: (-entry["score"], entry["epoch"]))
+        return sorted(entries, key=_best_first)
     except FileNotFoundError:
         return []
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not an index of checkpoints: {error!r}") from error
 
 
-class BestCheckpoint(keras.callbacks.ModelCheckpoint):
-    """Saves the model when the monitored validation score improves; keeps the best.
-
-    A drop-in for `keras.callbacks.ModelCheckpoint(save_best_only=True, mode="max")`
-    that also remembers the best score across restarts, writes whole files only, and
-    keeps the best `keep` of them. A file that falls out of the best, or that a kill
-    kept out of the index, is removed when the next epoch begins or training ends: by
-    then the new file is whole and, in train.py, the run's state that names it is saved
-    too. Works in plain `fit`.
-
-    Args:
-        workdir: the files go to its folder `checkpoints`.
-        details: dict stored in each file, see `save_model`; `epoch`, `monitor`,
-            `score` and `scores` are added.
-        monitor: name of a validation score in the logs; higher is better.
-        keep: how many files to keep, at least 1.
-        verbose: 1 prints a line for every file.
-
-    Raises:
-        ValueError: `keep` below 1, or (at the first epoch's end) a monitor that the
-            logs do not hold.
-    """
-
-    def __init__(self, workdir, details, *, monitor="val_mean_iou", keep=3, verbose=0):
-        if keep < 1:
-            raise ValueError(f"keep must be at least 1: got {keep}")
-        self.folder = pathlib.Path(workdir) / CHECKPOINT_FOLDER
-        super().__init__(
-            str(self.folder / CHECKPOINT_NAME),
-            monitor=monitor,
-            mode="max",
-            save_best_only=True,
-            verbose=verbose,
-        )
-        self.details = details
-        self.keep = keep
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Removes what fell out of the best in an earlier epoch."""
-        super().on_epoch_begin(epoch, logs)
-        keep_best(self.folder, self.keep)
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Saves the model if `logs[monitor]` is better than in any earlier epoch."""
-        logs = logs or {}
-        if self.monitor not in logs:
-            raise ValueError(
-                f"monitor {self.monitor!r} is not among the scores: {sorted(logs)}"
-            )
-        # A run that was killed after saving this epoch repeats it: start as before it.
-        entries = [e for e in read_index(self.folder) if e["epoch"] < epoch + 1]
-        score = float(logs[self.monitor])
-        self.best = entries[0]["score"] if entries else None
-        if math.isnan(score) or (self.best is not None and score <= self.best):
-            return
-        self.best = score
-        file = CHECKPOINT_NAME.format(epoch=epoch + 1, score=score)
-        save_model(self.model, self.folder / file, self._details(epoch, score, logs))
-        entry = {"file": file, "epoch": epoch + 1, "monitor": self.monitor}
-        _write_index(self.folder, [*entries, entry | {"score": score}])
-        _remove(self.folder, lambda name, of: of == epoch + 1 and name != file)
-        if self.verbose:
-            print(
-                f"\nEpoch {epoch + 1}: {self.monitor} {score:.4f} is the best: {file}"
-            )
-
-    def on_train_end(self, logs=None):
-        """Removes what fell out of the best in the last epoch."""
-        super().on_train_end(logs)
-        keep_best(self.folder, self.keep)
-
-    def _details(self, epoch, score, logs):
-        scores = {name: float(value) for name, value in logs.items()}
-        return self.details | {
-            "epoch": epoch + 1,
-            "monitor": self.monitor,
-            "score": score,
-            "scores": scores,
-        }
+def write_index(folder: PathLike, entries: Iterable[dict[str, Any]]) -> None:
+    """Writes the index of a checkpoint folder, best first; entries as `read_index`."""
+    path = pathlib.Path(folder) / INDEX_FILE
+    write_json(path, {"checkpoints": sorted(entries, key=_best_first)})
 
 
-def keep_best(folder, keep):
-    """Removes all but the best `keep` checkpoints that the index of `folder` names.
-
-    Files that the index does not name go too: a kill between the writing of a file and
-    of the index, or of the index and a removal, leaves some, and the run repeats the
-    epoch of the first kind. Where no index is, nothing is touched.
-    """
-    entries = read_index(folder)
-    if len(entries) > keep:
-        _write_index(folder, entries[:keep])
-    kept = {entry["file"] for entry in entries[:keep]}
-    if kept:
-        _remove(folder, lambda name, _: name not in kept)
+def checkpoint_files(folder: PathLike) -> Iterator[tuple[pathlib.Path, int]]:
+    """Yields each checkpoint file of a folder with its epoch, from 1."""
+    for path in sorted(pathlib.Path(folder).iterdir()):
+        if match := _NAME_PATTERN.fullmatch(path.name):
+            yield path, int(match.group(1))
 
 
-def _write_index(folder, entries):
-    ranked = sorted(entries, key=lambda entry: (-entry["score"], entry["epoch"]))
-    write_json(pathlib.Path(folder) / INDEX_FILE, {"checkpoints": ranked})
-
-
-def _remove(folder, condition):
-    """Removes the checkpoint files for which `condition(name, epoch)` holds."""
-    for path in pathlib.Path(folder).glob("vgg16_unet-*.keras"):
-        match = _NAME_PATTERN.fullmatch(path.name)
-        if match and condition(path.name, int(match.group(1))):
-            path.unlink(missing_ok=True)
-
-
-def _inference_copy(model):
-    """Returns `model` rebuilt uncompiled, with its weights, for any device count."""
-    config = model.get_config()
-    for layer in config.get("layers", ()):
-        if layer["class_name"] == "BatchNormalization":
-            layer["config"]["synchronized"] = False
-    copy = model.__class__.from_config(config)
-    copy.set_weights(model.get_weights())
-    return copy
+def _best_first(entry):
+    return -entry["score"], entry["epoch"]
 
 
 def _without_nan(value):

@@ -7,11 +7,31 @@ Counts come from the layers' shapes; nothing is run. Imports no TensorFlow.
 
 import dataclasses
 import math
+import sys
+from collections.abc import Iterable
 
 import keras
-from absl import app, flags
 
+from lunar_tfds import command_line, settings
+from lunar_tfds.settings import between, setting
+from model.network.precision import POLICIES, policy
 from model.network.vgg16_unet import build_vgg16_unet, freeze_encoder
+
+
+@dataclasses.dataclass(frozen=True)
+class CostConfig:
+    """What to count."""
+
+    image_size: int = setting(512, "Height and width, px, multiple of 16.")
+    frozen_blocks: int = setting(4, "Encoder blocks not trained.", between(0, 5))
+    dtype_policy: str = setting(
+        "float32",
+        "Precision of the activations.",
+        choices=tuple(POLICIES.values()),
+    )
+
+    def __post_init__(self):
+        settings.check(self)
 
 
 @dataclasses.dataclass
@@ -39,14 +59,14 @@ class BlockCost:
     activation_mib: float = 0.0
     kept_mib: float = 0.0
 
-    def add(self, other):
+    def add(self, other: "BlockCost") -> None:
         """Adds another block's numbers to this one's."""
         for field in dataclasses.fields(self)[1:]:
             total = getattr(self, field.name) + getattr(other, field.name)
             setattr(self, field.name, total)
 
 
-def block_costs(model):
+def block_costs(model: keras.Model) -> list[BlockCost]:
     """Returns the cost of each block of a model, in the order of the graph.
 
     Args:
@@ -63,8 +83,9 @@ def block_costs(model):
             f"costs need a fixed image size: got {model.input_shape[1:]}. Build the "
             "model with image_size=512 or another int."
         )
-    blocks = {}
-    gradient, kept = set(), set()
+    blocks: dict[str, BlockCost] = {}
+    gradient: set[int] = set()
+    kept: set[int] = set()
     for layer in model.layers:
         if isinstance(layer, keras.layers.InputLayer):
             continue
@@ -77,7 +98,7 @@ def block_costs(model):
     return [*blocks.values(), total]
 
 
-def convolution_flop(layer):
+def convolution_flop(layer: keras.Layer) -> int:
     """Returns the floating point operations of a layer for one image.
 
     A convolution does 2 x kernel height x kernel width x input channels x filters for
@@ -93,7 +114,7 @@ def convolution_flop(layer):
     return 2 * math.prod(positions) * math.prod(layer.kernel.shape)
 
 
-def format_table(costs):
+def format_table(costs: Iterable[BlockCost]) -> str:
     """Returns a text table of BlockCosts, one line a block."""
     header = (
         f"{'block':<11}{'parameters':>12}{'trainable':>12}{'forward':>9}{'step':>9}"
@@ -160,28 +181,18 @@ def _mebibytes(tensor, dtype):
     return math.prod(tensor.shape[1:]) * size / 2**20
 
 
-def main(argv):
-    """Prints the table of the network that the flags describe."""
-    del argv
-    values = flags.FLAGS
-    keras.config.set_dtype_policy(values.dtype_policy)
-    size = values.image_size
-    model = build_vgg16_unet(image_size=size, encoder_weights=None, frozen_blocks=0)
-    freeze_encoder(model, values.frozen_blocks)
+def main(config: CostConfig) -> None:
+    """Prints the table of the network that the settings describe."""
+    size = config.image_size
+    with policy(config.dtype_policy):
+        model = build_vgg16_unet(image_size=size, encoder_weights=None, frozen_blocks=0)
+    freeze_encoder(model, config.frozen_blocks)
     print(
-        f"vgg16_unet, {size}x{size} px, {values.dtype_policy}, blocks 1 to "
-        f"{values.frozen_blocks} frozen, for one frame:"
+        f"vgg16_unet, {size}x{size} px, {config.dtype_policy}, blocks 1 to "
+        f"{config.frozen_blocks} frozen, for one frame:"
     )
     print(format_table(block_costs(model)))
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("image_size", 512, "Height and width, px, multiple of 16.")
-    flags.DEFINE_integer("frozen_blocks", 4, "Encoder blocks not trained.", 0, 5)
-    flags.DEFINE_enum(
-        "dtype_policy",
-        "float32",
-        ["float32", "mixed_bfloat16", "mixed_float16"],
-        "Precision of the activations.",
-    )
-    app.run(main)
+    sys.exit(command_line.run(CostConfig, main))

@@ -5,6 +5,9 @@ depend on how it is split over replicas, and an example of weight 0 weighs nothi
 Written with keras.ops; this module imports no TensorFlow.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -22,7 +25,11 @@ FOCAL_GAMMA = 2.0
 LOSS_NAMES = ("ce", "ce_dice", "ce_jaccard", "ce_tversky", "focal", "focal_dice")
 
 
-def build_loss(name="ce_dice", num_classes=4, class_weights=None):
+def build_loss(
+    name: str = "ce_dice",
+    num_classes: int = 4,
+    class_weights: Sequence[float] | None = None,
+) -> "SegmentationLoss":
     """Returns a loss by its name.
 
     Args:
@@ -62,13 +69,13 @@ class SegmentationLoss(keras.losses.Loss):
 
     def __init__(
         self,
-        num_classes=4,
-        gamma=0.0,
-        overlap="dice",
-        class_weights=None,
-        name="ce_dice",
-        reduction="mean_with_sample_weight",
-        dtype="float32",
+        num_classes: int = 4,
+        gamma: float = 0.0,
+        overlap: str | None = "dice",
+        class_weights: Sequence[float] | None = None,
+        name: str = "ce_dice",
+        reduction: str = "mean_with_sample_weight",
+        dtype: str = "float32",
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         if class_weights is not None:
@@ -83,7 +90,7 @@ class SegmentationLoss(keras.losses.Loss):
         self.overlap = overlap
         self.class_weights = class_weights
 
-    def per_example(self, y_true, logits):
+    def per_example(self, y_true: Any, logits: Any) -> Any:
         """Returns each example's loss.
 
         Args:
@@ -110,11 +117,11 @@ class SegmentationLoss(keras.losses.Loss):
         )
         return 0.5 * pixel_loss + 0.5 * overlap_loss
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns `per_example`; Keras then weighs and averages it over the batch."""
         return self.per_example(y_true, y_pred)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the arguments that rebuild this loss."""
         return {
             **super().get_config(),
@@ -126,7 +133,12 @@ class SegmentationLoss(keras.losses.Loss):
         }
 
 
-def focal_cross_entropy(truth, log_probabilities, gamma=0.0, class_weights=None):
+def focal_cross_entropy(
+    truth: Any,
+    log_probabilities: Any,
+    gamma: float = 0.0,
+    class_weights: Sequence[float] | None = None,
+) -> Any:
     """Returns each example's focal loss, the mean over its pixels.
 
     -w[c] (1 - p[c])^gamma log p[c] with c the true class (Lin et al. 2017, equation
@@ -154,7 +166,12 @@ def focal_cross_entropy(truth, log_probabilities, gamma=0.0, class_weights=None)
     return ops.mean(pixel_loss, axis=(1, 2))
 
 
-def tversky_index(truth, probabilities, false_positive_weight, false_negative_weight):
+def tversky_index(
+    truth: Any,
+    probabilities: Any,
+    false_positive_weight: float,
+    false_negative_weight: float,
+) -> Any:
     """Returns the soft Tversky index of each class in each example.
 
     (TP + s) / (TP + a FP + b FN + s) with s = SMOOTH, counts being sums of
@@ -184,7 +201,9 @@ def tversky_index(truth, probabilities, false_positive_weight, false_negative_we
     )
 
 
-def class_weights_from_counts(pixel_counts, power=0.5):
+def class_weights_from_counts(
+    pixel_counts: Sequence[int], power: float = 0.5
+) -> tuple[float, ...]:
     """Returns the weight of each class, from the training split's pixel counts.
 
     A class that fills the fraction f of all pixels gets f^-power, scaled so that the

@@ -4,15 +4,22 @@ A mean of batch scores is another number (0.129 against 0.1345 in one test) and 
 on batch size and replicas; counts over the whole split do not.
 """
 
-import keras
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 # Classes whose union is "rock" in rock_iou and rock_dice.
 ROCK_CLASSES = ("small_rock", "large_rock")
 
 
-def confusion_matrix(mask, predicted_mask, sample_weight=None, num_classes=4):
+def confusion_matrix(
+    mask: ArrayLike | tf.Tensor,
+    predicted_mask: ArrayLike | tf.Tensor,
+    sample_weight: ArrayLike | tf.Tensor | None = None,
+    num_classes: int = 4,
+) -> tf.Tensor:
     """Returns how many pixels of each true class were given each class.
 
     Each example is counted by a product of one-hot matrices in float32, exact to 2^24
@@ -41,64 +48,9 @@ def confusion_matrix(mask, predicted_mask, sample_weight=None, num_classes=4):
     return tf.reduce_sum(counts, axis=0)
 
 
-class ConfusionMatrix(keras.metrics.Metric):
-    """Confusion counts of a whole split; `result()` is int64 [C, C], rows the truth.
-
-    Replicas add their counts. In `compile`, pass it as one of `weighted_metrics` so
-    that padded examples of sample weight 0 are left out.
-    """
-
-    def __init__(self, num_classes=4, name="confusion_matrix"):
-        super().__init__(name=name, dtype="int64")
-        self.num_classes = num_classes
-        self.counts = self.add_weight(
-            shape=(num_classes, num_classes),
-            initializer="zeros",
-            dtype="int64",
-            name="counts",
-        )
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        """Adds a batch.
-
-        Args:
-            y_true: int [batch, height, width], class ids.
-            y_pred: float [batch, height, width, C], logits or probabilities.
-            sample_weight: [batch] or None, see `confusion_matrix`.
-        """
-        self.update_counts(
-            confusion_matrix(
-                y_true, tf.argmax(y_pred, -1), sample_weight, self.num_classes
-            )
-        )
-
-    def update_counts(self, counts):
-        """Adds counts, int64 [C, C]."""
-        self.counts.assign_add(counts)
-
-    def result(self):
-        """Returns the counts so far, int64 [C, C]."""
-        return keras.ops.convert_to_tensor(self.counts)
-
-
-class SegmentationScores(ConfusionMatrix):
-    """All scores of a split as logs of plain `fit` and `evaluate`.
-
-    `result()` is a dict of float32 scalars under the names of
-    `scores_from_confusion`; Keras adds `val_` in validation.
-    """
-
-    def __init__(self, class_names, name="segmentation_scores"):
-        super().__init__(num_classes=len(class_names), name=name)
-        self.class_names = tuple(class_names)
-
-    def result(self):
-        """Returns dict[str, float32 scalar]."""
-        scores = _scores(self.counts, self.class_names, tf.experimental.numpy)
-        return {key: tf.cast(value, tf.float32) for key, value in scores.items()}
-
-
-def scores_from_confusion(matrix, class_names, prefix=""):
+def scores_from_confusion(
+    matrix: ArrayLike | tf.Tensor, class_names: Sequence[str], prefix: str = ""
+) -> dict[str, float]:
     """Returns every score that the counts of a split give.
 
     IoU is TP / (TP + FP + FN) and Dice 2 TP / (2 TP + FP + FN). A class that occurs
@@ -119,48 +71,40 @@ def scores_from_confusion(matrix, class_names, prefix=""):
     Raises:
         ValueError: the matrix is not C by C.
     """
-    matrix = np.asarray(matrix)
+    matrix = np.asarray(matrix, np.float64)
     if matrix.shape != (len(class_names),) * 2:
         raise ValueError(
             f"the confusion matrix of {len(class_names)} classes must be "
             f"{len(class_names)} by {len(class_names)}: got {matrix.shape}."
         )
-    scores = _scores(matrix, class_names, np)
+    true_positives = matrix.diagonal()
+    sizes = matrix.sum(axis=0) + matrix.sum(axis=1)
+    iou, dice = _iou_and_dice(true_positives, sizes)
+    scores = {"mean_iou": _mean_of_known(iou), "mean_dice": _mean_of_known(dice)}
+    for index, name in enumerate(class_names):
+        scores[f"iou_{name}"], scores[f"dice_{name}"] = iou[index], dice[index]
+    rocks = [index for index, name in enumerate(class_names) if name in ROCK_CLASSES]
+    if rocks:
+        scores["rock_iou"], scores["rock_dice"] = _iou_and_dice(
+            matrix[np.ix_(rocks, rocks)].sum(), sizes[rocks].sum()
+        )
+    scores["pixel_accuracy"] = _ratio(true_positives.sum(), matrix.sum())
     return {prefix + key: float(value) for key, value in scores.items()}
 
 
-def _scores(matrix, class_names, xnp):
-    """Returns the scores as scalars of `xnp`, numpy or tf.experimental.numpy."""
-    matrix = xnp.asarray(matrix, dtype=np.float64)
-    true_positives = xnp.diagonal(matrix)
-    sizes = xnp.sum(matrix, axis=0) + xnp.sum(matrix, axis=1)
-    iou, dice = _iou_and_dice(true_positives, sizes, xnp)
-    scores = {"mean_iou": _nanmean(iou, xnp), "mean_dice": _nanmean(dice, xnp)}
-    for index, name in enumerate(class_names):
-        scores[f"iou_{name}"], scores[f"dice_{name}"] = iou[index], dice[index]
-    rocks = np.array([float(name in ROCK_CLASSES) for name in class_names])
-    if rocks.any():
-        scores["rock_iou"], scores["rock_dice"] = _iou_and_dice(
-            xnp.sum(matrix * rocks[:, None] * rocks), xnp.sum(sizes * rocks), xnp
-        )
-    scores["pixel_accuracy"] = _ratio(xnp.sum(true_positives), xnp.sum(matrix), xnp)
-    return scores
-
-
-def _iou_and_dice(true_positives, sizes, xnp):
+def _iou_and_dice(true_positives, sizes):
     """Returns both from TP and |truth| + |prediction|."""
-    iou = _ratio(true_positives, sizes - true_positives, xnp)
-    return iou, _ratio(2 * true_positives, sizes, xnp)
+    iou = _ratio(true_positives, sizes - true_positives)
+    return iou, _ratio(2 * true_positives, sizes)
 
 
-def _ratio(numerator, denominator, xnp):
-    """Returns numerator / denominator, nan where the denominator is 0."""
-    safe = xnp.where(denominator > 0, denominator, 1.0)
-    return xnp.where(denominator > 0, numerator / safe, np.nan)
+def _ratio(part, whole):
+    """Returns part / whole, nan where both are 0."""
+    with np.errstate(invalid="ignore"):
+        return part / whole
 
 
-def _nanmean(values, xnp):
+def _mean_of_known(values):
     """Returns the mean of the values that are not nan, nan if there are none."""
-    known = ~xnp.isnan(values)
-    total = xnp.sum(xnp.where(known, values, 0.0))
-    return _ratio(total, xnp.sum(xnp.asarray(known, dtype=np.float64)), xnp)
+    known = values[~np.isnan(values)]
+    return known.mean() if known.size else np.nan

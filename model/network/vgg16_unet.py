@@ -5,6 +5,7 @@ Written with stock Keras layers only, so that a saved file loads anywhere Keras 
 """
 
 import os
+from collections.abc import Sequence
 
 import keras
 
@@ -41,15 +42,15 @@ IMAGENET_WEIGHTS_MD5 = "6d6bbae143d832006294945121d1f1fc"
 
 
 def build_vgg16_unet(
-    num_classes=4,
-    image_size=512,
-    encoder_weights="imagenet",
-    frozen_blocks=4,
-    decoder_filters=(256, 128, 64, 32),
-    synchronized_batch_norm=False,
-    normalize_skips=True,
-    name="vgg16_unet",
-):
+    num_classes: int = 4,
+    image_size: int | tuple[int | None, int | None] | None = 512,
+    encoder_weights: str | os.PathLike[str] | None = "imagenet",
+    frozen_blocks: int = 4,
+    decoder_filters: Sequence[int] = (256, 128, 64, 32),
+    synchronized_batch_norm: bool = False,
+    normalize_skips: bool = True,
+    name: str = "vgg16_unet",
+) -> keras.Model:
     """Returns the network: image in, one float32 logit per class and pixel out.
 
     One flat graph: `preprocess` (see `_preprocess`), VGG16 up to block5_conv3, four
@@ -102,7 +103,7 @@ def build_vgg16_unet(
     return model
 
 
-def freeze_encoder(model, frozen_blocks):
+def freeze_encoder(model: keras.Model, frozen_blocks: int) -> None:
     """Freezes the encoder's first `frozen_blocks` blocks, and trains the others.
 
     Call it before the training step is compiled: a traced step keeps the variables it
@@ -118,7 +119,7 @@ def freeze_encoder(model, frozen_blocks):
             layer.trainable = block > frozen_blocks
 
 
-def synchronize_batch_norm(model):
+def synchronize_batch_norm(model: keras.Model) -> None:
     """Makes BatchNorm average over all replicas' images, in training only.
 
     Without it each replica normalizes by its own share of the batch and the saved
@@ -143,7 +144,7 @@ def synchronize_batch_norm(model):
             layer.get_config = _without_synchronization(layer.get_config)
 
 
-def nearest_size(pixels):
+def nearest_size(pixels: float) -> int:
     """Returns the multiple of 16 nearest to `pixels`, at least 16."""
     return max(SIZE_MULTIPLE, round(pixels / SIZE_MULTIPLE) * SIZE_MULTIPLE)
 
@@ -270,7 +271,7 @@ def _normalization(name):
     return keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=name)
 
 
-def imagenet_weights_file():
+def imagenet_weights_file() -> str:
     """Returns the path of Keras's VGG16 ImageNet weights, downloaded at first use."""
     return keras.utils.get_file(
         IMAGENET_WEIGHTS_URL.rsplit("/", 1)[1],

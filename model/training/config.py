@@ -19,6 +19,7 @@ from lunar_tfds.settings import (
 )
 from model.network.losses import LOSS_NAMES
 from model.network.metrics import scores_from_confusion
+from model.network.precision import POLICIES
 from model.network.vgg16_unet import ENCODER_BLOCKS, SIZE_MULTIPLE, nearest_size
 from model.training.strategies import STRATEGY_NAMES
 from pipeline import selection
@@ -27,12 +28,6 @@ from pipeline.batching import Batches
 from pipeline.cache import Reading
 from pipeline.selection import Selection
 
-# Names of --precision and Keras's names of what they mean.
-POLICIES = {
-    "float32": "float32",
-    "bfloat16": "mixed_bfloat16",
-    "float16": "mixed_float16",
-}
 _NO_COUNTS = np.zeros([len(CLASS_NAMES)] * 2)
 MONITORS = tuple(sorted(scores_from_confusion(_NO_COUNTS, CLASS_NAMES, "val_")))
 _BLOCKS = len(ENCODER_BLOCKS)

@@ -16,17 +16,13 @@ from absl import logging
 from lunar_tfds.atomic_files import remove_temporary_files
 from lunar_tfds.palette import CLASS_NAMES
 from model.network import losses
-from model.network.checkpoints import (
-    CHECKPOINT_FOLDER,
-    BestCheckpoint,
-    best_checkpoint,
-    keep_best,
-    read_index,
-)
+from model.network.checkpoints import CHECKPOINT_FOLDER, best_checkpoint, read_index
+from model.network.precision import policy
 from model.network.vgg16_unet import build_vgg16_unet
 from model.training import run_config, run_state, strategies
 from model.training.callbacks import HistoryFile, ProgressBar
-from model.training.config import POLICIES, TrainConfig
+from model.training.checkpoints import BestCheckpoint, keep_best
+from model.training.config import TrainConfig
 from model.training.curves import draw_curves
 from model.training.data import Data
 from model.training.optimizers import AveragedWeights, build_optimizer
@@ -77,12 +73,8 @@ def train_and_evaluate(config: TrainConfig) -> TrainResult:
     if config.xla:
         strategies.check_xla(strategy)
     builder = batching.open_dataset(config.data_dir)
-    earlier_policy = keras.mixed_precision.dtype_policy()
-    try:
-        keras.mixed_precision.set_dtype_policy(POLICIES[config.precision])
+    with policy(config.precision):
         return _train(config, strategy, builder)
-    finally:
-        keras.mixed_precision.set_dtype_policy(earlier_policy)
 
 
 def _train(config, strategy, builder):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from commands import export
-from model.export import formats
+from commands.export import ExportConfig
+from model.export import formats, verification
 from tests.support import stand_in
 
 
@@ -13,10 +14,14 @@ def checkpoint(tmp_path_factory):
     return stand_in.save(tmp_path_factory.mktemp("run") / "a.keras", size=64, blur=3)
 
 
+@pytest.fixture(autouse=True)
+def fast(monkeypatch):
+    monkeypatch.setattr(verification, "TIMED_RUNS", 2)
+    monkeypatch.setattr(verification.scoring, "BOOTSTRAP_RESAMPLES", 20)
+
+
 @pytest.fixture
-def run(checkpoint, tiny_data_dir, monkeypatch):
-    monkeypatch.setattr(export, "TIMED_RUNS", 2)
-    monkeypatch.setattr(export.scoring, "BOOTSTRAP_RESAMPLES", 20)
+def run(checkpoint, tiny_data_dir):
 
     def call(*flags):
         return stand_in.run(
@@ -36,16 +41,14 @@ def card_rows(path):
 
 @pytest.mark.parametrize("kind", formats.FORMATS)
 def test_an_artifact_is_scored_beside_its_checkpoint(tmp_path, run, kind):
-    path = tmp_path / "deep" / f"m{formats.SUFFIXES[kind]}"
+    path = tmp_path / "deep" / f"m{formats.FORMATS[kind].suffix}"
     assert run(f"--format={kind}", f"--output={path}", "--calibration_images=8") == 0
     assert {p.name for p in path.parent.iterdir()} == {path.name, f"{path.name}.md"}
     rows = card_rows(path)
     before, after = map(float, rows["mean iou"])
     assert before > 0.4 and after == pytest.approx(before, abs=0.01)
     assert float(rows["latency, ms an image"][1]) > 0
-    mask, probabilities = formats.load_artifact(path, kind)(
-        np.zeros((2, 64, 64, 3), np.uint8)
-    )
+    mask, probabilities = formats.load(path, kind)(np.zeros((2, 64, 64, 3), np.uint8))
     assert mask.shape == (2, 64, 64) and probabilities.shape == (2, 64, 64, 4)
     text = path.with_name(f"{path.name}.md").read_text()
     assert "uint8 [N, 64, 64, 3]" in text and "CC BY-NC-SA" in text
@@ -59,7 +62,7 @@ def test_a_fall_of_quality_fails_unless_allowed(tmp_path, run, monkeypatch, capl
 
         return sky
 
-    monkeypatch.setattr(formats, "load_artifact", broken)
+    monkeypatch.setattr(formats, "load", broken)
     flags = ("--format=saved_model", f"--output={tmp_path / 'm'}")
     assert run(*flags) == export.EXIT_DROP
     assert "--allow_drop" in caplog.text and not list(tmp_path.iterdir())
@@ -68,14 +71,45 @@ def test_a_fall_of_quality_fails_unless_allowed(tmp_path, run, monkeypatch, capl
     assert after < before - 0.1
 
 
-def test_a_saved_model_is_replaced_and_other_folders_are_not(tmp_path, run, caplog):
+def test_it_runs_from_python(tmp_path, checkpoint, tiny_data_dir):
+    output = tmp_path / "m.onnx"
+    config = ExportConfig(
+        *(str(checkpoint), "onnx", str(output)), data_dir=str(tiny_data_dir)
+    )
+    assert export.export(config) == 0
+    assert float(card_rows(output)["mean iou"][0]) > 0.4
+
+
+def test_its_own_work_is_replaced_and_that_of_others_is_not(
+    tmp_path, run, checkpoint, caplog
+):
     flags = ("--format=saved_model", f"--output={tmp_path / 'm'}")
     assert run(*flags) == run(*flags) == 0
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "a.txt").write_text("dear")
-    assert run("--format=onnx", f"--output={tmp_path / 'photos'}") == 1
-    assert "would be replaced" in caplog.text
-    assert (tmp_path / "photos" / "a.txt").read_text() == "dear"
+    for path in ("photos/a.txt", "n", "o.onnx", "p.onnx.md"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text("dear")
+    (tmp_path / "b.keras").hardlink_to(checkpoint)
+    weights = checkpoint.read_bytes()
+    before = sorted(tmp_path.rglob("*"))
+    for kind, name, message in (
+        ("onnx", "photos", "would be replaced"),
+        ("saved_model", "photos", "would be replaced"),
+        ("saved_model", "n", "is a file, and a SavedModel is a folder"),
+        ("onnx", "o.onnx", "o.onnx was not made by export.py"),
+        ("onnx", "p.onnx", "p.onnx.md was not made by export.py"),
+        ("onnx", "m.tflite", "--output=m.onnx"),
+        ("saved_model", "b.keras", "--output=b"),
+    ):
+        caplog.clear()
+        assert run(f"--format={kind}", f"--output={tmp_path / name}") == 1
+        assert message in caplog.text and "Traceback" not in caplog.text
+    assert sorted(tmp_path.rglob("*")) == before
+    for path in ("photos/a.txt", "n", "o.onnx", "p.onnx.md"):
+        assert (tmp_path / path).read_text() == "dear"
+    assert checkpoint.read_bytes() == weights
+    output = tmp_path / "o.onnx"
+    assert run("--format=onnx", f"--output={output}", "--overwrite") == 0
+    assert "mean iou" in card_rows(output) and output.read_bytes() != b"dear"
 
 
 def test_bad_input_is_one_line_and_writes_nothing(tmp_path, run, caplog):
@@ -86,8 +120,35 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path, run, caplog):
         (f"--data_dir={tmp_path}", "tfds build"),
         ("--split=nothing", "no split"),
         (f"--output={tmp_path / 'file' / 'm'}", "cannot write"),
+        ("--calibration_images=0", "must be at least 1"),
     ):
         caplog.clear()
         status = run("--format=onnx", f"--output={tmp_path / 'out' / 'm'}", flag)
         assert status == 1 and message in caplog.text, (flag, caplog.text)
         assert not list((tmp_path / "out").glob("*"))
+
+
+def test_wrong_splits_are_refused_before_anything_is_written(
+    tmp_path, run, monkeypatch, caplog
+):
+    def write(*_):
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setattr(formats, "write", write)
+    for flag in ("--split=nothing", "--calibration_split=nothing"):
+        caplog.clear()
+        assert run("--format=litert_int8", f"--output={tmp_path / 'm'}", flag) == 1
+        assert "no split 'nothing'" in caplog.text
+
+
+def test_an_interrupted_export_leaves_what_was_there(tmp_path, run, monkeypatch):
+    flags = ("--format=saved_model", f"--output={tmp_path / 'm'}")
+    assert run(*flags) == 0
+    before = {path: path.stat().st_ino for path in tmp_path.rglob("*")}
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verification, "compare", interrupted)
+    assert run(*flags) == 130
+    assert {path: path.stat().st_ino for path in tmp_path.rglob("*")} == before

@@ -16,11 +16,12 @@ import numpy as np
 import tensorflow as tf
 
 from lunar_tfds.atomic_files import remove_temporary_files
-from model.network.checkpoints import CHECKPOINT_FOLDER, BestCheckpoint
+from model.network.checkpoints import CHECKPOINT_FOLDER
 from model.network.losses import build_loss
 from model.network.vgg16_unet import build_vgg16_unet
 from model.training import run_state, strategies
 from model.training.callbacks import HistoryFile
+from model.training.checkpoints import BestCheckpoint
 from model.training.optimizers import AveragedWeights, build_optimizer
 from model.training.preemption import EXIT_STARTS_AGAIN, StopRequest
 from model.training.trainer import Interrupted, Trainer

@@ -1,12 +1,12 @@
-import pathlib
+import importlib.util
 import warnings
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from model.export import formats
+from model.network.precision import policy
 from tests.support import stand_in
 
 SIZE = 32
@@ -24,6 +24,22 @@ def images():
     return np.repeat(greys[..., None], 3, -1).astype(np.uint8)
 
 
+@pytest.fixture(scope="module")
+def written(model, images, tmp_path_factory):
+    """Returns the function from a format to the path of its artifact of `model`."""
+    folder, paths = tmp_path_factory.mktemp("artifacts"), {}
+
+    def path_of(kind):
+        if kind not in paths:
+            (folder / kind).mkdir()
+            path = folder / kind / f"m{formats.FORMATS[kind].suffix}"
+            formats.write(model, SIZE, path, kind, images)
+            paths[kind] = path
+        return paths[kind]
+
+    return path_of
+
+
 def expected(model, images):
     return tf.nn.softmax(model(images.astype(np.float32) / 255)).numpy()
 
@@ -33,12 +49,11 @@ TOLERANCES = {"litert_fp16": 0.02, "litert_int8": 0.5}
 
 
 @pytest.mark.parametrize("kind", formats.FORMATS)
-def test_an_artifact_gives_what_the_model_gives(tmp_path, model, images, kind):
-    path = tmp_path / f"deep/artifact{formats.SUFFIXES[kind]}"
-    formats.export(model, SIZE, path, kind, calibration_images=images)
+def test_an_artifact_gives_what_the_model_gives(written, model, images, kind):
+    path = written(kind)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        artifact = formats.load_artifact(path, kind)
+        artifact = formats.load(path, kind)
     for batch in (images, images[:1]):  # N is free.
         mask, probabilities = artifact(batch)
         assert mask.dtype == np.int32 and mask.shape == (len(batch), SIZE, SIZE)
@@ -49,37 +64,35 @@ def test_an_artifact_gives_what_the_model_gives(tmp_path, model, images, kind):
             probabilities, reference, atol=TOLERANCES.get(kind, 1e-5)
         )
         assert (mask == reference.argmax(-1)).mean() > 0.98
-    assert formats.size_bytes(path) > 1000
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-def test_a_saved_model_has_a_serving_signature(tmp_path, model):
-    formats.export(model, SIZE, tmp_path / "m", "saved_model")
-    signature = tf.saved_model.load(str(tmp_path / "m")).signatures["serving_default"]
+def test_a_saved_model_has_a_serving_signature(written):
+    loaded = tf.saved_model.load(str(written("saved_model")))
+    signature = loaded.signatures["serving_default"]
     spec = signature.structured_input_signature[1]["image"]
     assert spec.dtype == tf.uint8 and spec.shape.as_list() == [None, SIZE, SIZE, 3]
     assert set(signature.structured_outputs) == {"mask", "probabilities"}
 
 
-def test_a_saved_model_holds_each_weight_once(tmp_path, model):
-    formats.export(model, SIZE, tmp_path / "m", "saved_model")
-    stored = tf.train.list_variables(str(tmp_path / "m/variables/variables"))
+def test_a_saved_model_holds_each_weight_once(written, model):
+    stored = tf.train.list_variables(
+        str(written("saved_model") / "variables/variables")
+    )
     sizes = [np.prod(shape) for name, shape in stored if "VARIABLE_VALUE" in name]
     assert sum(sizes) == model.count_params() > 0
 
 
-def test_onnx_names_and_types(tmp_path, model):
+def test_onnx_names_and_types(written):
     onnx = pytest.importorskip("onnx")
-    formats.export(model, SIZE, tmp_path / "m.onnx", "onnx")
-    loaded = onnx.load(tmp_path / "m.onnx")
+    loaded = onnx.load(written("onnx"))
     onnx.checker.check_model(loaded)
     names = [value.name for value in (*loaded.graph.input, *loaded.graph.output)]
     assert names == ["image", "mask", "probabilities"]
 
 
-def test_int8_holds_no_float_convolution(tmp_path, model, images):
-    formats.export(model, SIZE, tmp_path / "m.tflite", "litert_int8", images)
-    interpreter = tf.lite.Interpreter(str(tmp_path / "m.tflite"))
+def test_int8_holds_no_float_convolution(written):
+    interpreter = tf.lite.Interpreter(str(written("litert_int8")))
     interpreter.allocate_tensors()
     kinds = {
         op["op_name"]: interpreter.get_tensor_details()[op["inputs"][0]]["dtype"]
@@ -91,28 +104,31 @@ def test_int8_holds_no_float_convolution(tmp_path, model, images):
 
 @pytest.mark.parametrize("kind", ["onnx", "litert"])
 def test_a_network_trained_in_bfloat16_is_exported_in_float32(tmp_path, images, kind):
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with policy("bfloat16"):
         mixed = stand_in.build(SIZE, blur=3)
-    finally:
-        keras.config.set_dtype_policy("float32")
     assert mixed.layers[1].compute_dtype == "bfloat16"
-    path = tmp_path / f"m{formats.SUFFIXES[kind]}"
-    formats.export(mixed, SIZE, path, kind)
-    mask, _ = formats.load_artifact(path, kind)(images)
+    path = tmp_path / f"m{formats.FORMATS[kind].suffix}"
+    formats.write(mixed, SIZE, path, kind)
+    mask, _ = formats.load(path, kind)(images)
     reference = expected(stand_in.build(SIZE, blur=3), images).argmax(-1)
     np.testing.assert_array_equal(mask, reference)
 
 
-def test_an_artifact_is_replaced_as_a_whole(tmp_path, model):
-    for _ in range(2):
-        formats.export(model, SIZE, tmp_path / "m", "saved_model")
-    assert [p.name for p in tmp_path.iterdir()] == ["m"]
-
-
-def test_a_failed_export_leaves_nothing(tmp_path, model):
+def test_what_cannot_be_written_is_refused_before_anything_is(tmp_path, model):
     with pytest.raises(ValueError, match="calibration"):
-        formats.export(model, SIZE, tmp_path / "m.tflite", "litert_int8")
+        formats.write(model, SIZE, tmp_path / "m.tflite", "litert_int8")
     with pytest.raises(ValueError, match="format must be one of"):
-        formats.export(model, SIZE, tmp_path / "m", "caffe")
-    assert not list(pathlib.Path(tmp_path).iterdir())
+        formats.write(model, SIZE, tmp_path / "m", "caffe")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("missing", formats.FORMATS["onnx"].packages)
+def test_a_missing_package_is_named_before_the_work(monkeypatch, missing):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: name != missing and found(name) or None,
+    )
+    with pytest.raises(ValueError, match=f"needs {missing}, .*pip install"):
+        formats.find("onnx")

@@ -1,11 +1,9 @@
-import os
-import subprocess
-import sys
-
 import keras
 import pytest
 
+from lunar_tfds import command_line
 from model.network import cost
+from model.network.precision import policy
 from model.network.vgg16_unet import build_vgg16_unet, freeze_encoder
 
 
@@ -102,11 +100,8 @@ def test_activation_memory_equals_hand_arithmetic(costs):
 
 
 def test_half_precision_halves_activations():
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with policy("bfloat16"):
         model = build_vgg16_unet(image_size=32, encoder_weights=None, frozen_blocks=0)
-    finally:
-        keras.config.set_dtype_policy("float32")
     half = costs_of(model, frozen_blocks=0)
     assert half["decoder1"].activation_mib == pytest.approx(32**2 * (64 + 224) / 2**19)
     assert half["logits"].activation_mib == pytest.approx(32**2 * 4 / 2**18)
@@ -118,14 +113,14 @@ def test_a_dynamic_size_is_refused():
         cost.block_costs(model)
 
 
-def test_command_prints_every_block():
-    command = [sys.executable, "-m", "model.network.cost", "--image_size=64"]
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
-    result = subprocess.run(
-        command, capture_output=True, text=True, check=True, env=environment
+def test_command_prints_every_block(capsys):
+    flags = ["cost", "--image_size=64", "--dtype_policy=mixed_bfloat16"]
+    assert command_line.run(cost.CostConfig, cost.main, flags) == 0
+    assert keras.config.dtype_policy().name == "float32"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(
+        "vgg16_unet, 64x64 px, mixed_bfloat16, blocks 1 to 4 frozen"
     )
-    lines = result.stdout.splitlines()
-    assert lines[0].startswith("vgg16_unet, 64x64 px, float32, blocks 1 to 4 frozen")
     names = [line.split()[0] for line in lines[3:]]
     decoder = [f"decoder{level}" for level in (4, 3, 2, 1)]
     encoder = [f"block{block}" for block in (1, 2, 3, 4, 5)]

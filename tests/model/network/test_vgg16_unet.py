@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from model.network import vgg16_unet
+from model.network.precision import POLICIES, policy
 from model.network.vgg16_unet import build_vgg16_unet
 
 
@@ -56,13 +57,10 @@ def test_one_flat_graph_under_keras_names_ending_in_float32_logits(network, vgg1
     assert network.get_layer("decoder1_conv").output.shape == (None, 64, 64, 32)
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_preprocessing_is_exactly_kerass(policy):
-    keras.config.set_dtype_policy(policy)
-    try:
+@pytest.mark.parametrize("precision", POLICIES)
+def test_preprocessing_is_exactly_kerass(precision):
+    with policy(precision):
         model = build_vgg16_unet(image_size=32, encoder_weights=None, frozen_blocks=0)
-    finally:
-        keras.config.set_dtype_policy("float32")
     preprocess = keras.Model(model.input, model.get_layer("preprocess").output)
     image = np.concatenate(
         [random_images(1, 32, 32), np.arange(3072).reshape(1, 32, 32, 3) % 256 / 255]
@@ -72,9 +70,7 @@ def test_preprocessing_is_exactly_kerass(policy):
     np.testing.assert_array_equal(preprocess(image), expected)
     assert not model.get_layer("preprocess").trainable_weights
     assert model(image).dtype == tf.float32
-    assert model.get_layer("decoder1_conv").compute_dtype == (
-        policy.removeprefix("mixed_")
-    )
+    assert model.get_layer("decoder1_conv").compute_dtype == precision
 
 
 def test_pretrained_encoder_computes_what_vgg16_computes(pretrained, vgg16):
@@ -204,6 +200,7 @@ def test_synchronization_is_in_force_but_not_in_the_file(tmp_path):
         image_size=32,
         encoder_weights=None,
         frozen_blocks=0,
+        decoder_filters=(8, 8, 8, 8),
         synchronized_batch_norm=True,
     )
     path = tmp_path / "model.keras"

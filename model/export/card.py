@@ -1,0 +1,74 @@
+"""The card of an artifact: its model's card, and how it compares to the checkpoint."""
+
+import os
+import pathlib
+from collections.abc import Sequence
+
+from model.evaluation.model_card import model_card
+from model.export import verification
+from model.export.placement import card_heading
+from model.export.verification import Measured
+from model.inference.predictor import Predictor
+
+_SCORES = ("mean_iou", "mean_dice", "rock_iou", "pixel_accuracy")
+
+
+def artifact_card(
+    predictor: Predictor,
+    checkpoint: Measured,
+    artifact: Measured,
+    output: pathlib.Path,
+    split: str,
+) -> str:
+    """Returns the card's text, Markdown.
+
+    Args:
+        predictor: of the checkpoint.
+        checkpoint: what was measured of it.
+        artifact: what was measured of the artifact.
+        output: where the artifact goes.
+        split: that both were scored on.
+    """
+    names, size = predictor.class_names, predictor.image_size
+    lines = [
+        model_card(predictor.details, metrics=checkpoint.metrics | {"split": split}),
+        card_heading(output),
+        "",
+        f"Format `{artifact.title}`, made from `{predictor.path.name}`. It takes other "
+        "input than the Keras model above:",
+        "",
+        f"- Input `image`: uint8 [N, {size}, {size}, 3], RGB in 0..255: the frame "
+        "resized bilinearly to that size.",
+        f"- Output `mask`: int32 [N, {size}, {size}], class ids: "
+        + ", ".join(f"{index} {name}" for index, name in enumerate(names))
+        + ".",
+        f"- Output `probabilities`: float32 [N, {size}, {size}, {len(names)}].",
+        "",
+        f"Scored on {checkpoint.metrics['num_examples']} frames of `{split}` at the "
+        "masks' own resolution by running the file itself. Latency is the median of "
+        f"{verification.TIMED_RUNS} runs of one image on {os.cpu_count()} CPU cores, "
+        "resizing and reading not counted.",
+        "",
+        *(f"| {' | '.join(row)} |" for row in _table((checkpoint, artifact), names)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(both: tuple[Measured, Measured], names: Sequence[str]) -> list[list[str]]:
+    """Returns the rows of the table: the checkpoint beside the artifact."""
+    metrics = [one.metrics for one in both]
+    return [
+        ["", *(one.title for one in both)],
+        ["---"] * 3,
+        *([s.replace("_", " "), *(_number(m[s]) for m in metrics)] for s in _SCORES),
+        *(
+            [f"IoU {name}", *(_number(m["iou_per_class"][name]) for m in metrics)]
+            for name in names
+        ),
+        ["size, MB", *(f"{one.size_bytes / 1e6:.1f}" for one in both)],
+        ["latency, ms an image", *(f"{one.latency_ms:.1f}" for one in both)],
+    ]
+
+
+def _number(value):
+    return "absent" if value is None else f"{value:.4f}"
