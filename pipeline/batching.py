@@ -282,31 +282,37 @@ def permutation(count, seed, epoch):
     return tf.cast(tf.argsort(keys, stable=True), tf.int64)
 
 
-def replica_share(global_batch_size, input_context):
-    """Returns (range of the replicas that this worker feeds, batch size of each).
+def per_replica_batch_size(global_batch_size: int, replicas: int) -> int:
+    """Returns the examples of a step that one replica takes.
 
     The one place where the global batch becomes the replica's batch.
 
     Raises:
         ValueError: the replicas cannot share the batch equally.
     """
-    if global_batch_size < 1:
-        raise ValueError(
-            f"global_batch_size must be positive: got {global_batch_size}."
-        )
-    if input_context is None:
-        return range(1), global_batch_size
-    replicas = input_context.num_replicas_in_sync
-    if global_batch_size % replicas:
+    if global_batch_size < 1 or global_batch_size % replicas:
         lower = global_batch_size // replicas * replicas
-        remedy = " or ".join(str(n) for n in (lower, lower + replicas) if n)
+        choices = [str(size) for size in (lower, lower + replicas) if size > 0]
         raise ValueError(
             "global_batch_size must be a multiple of the replica count: got "
-            f"{global_batch_size} for {replicas} replicas. Use {remedy}."
+            f"{global_batch_size} for {replicas} replicas. Use {' or '.join(choices)}"
         )
+    return global_batch_size // replicas
+
+
+def replica_share(global_batch_size, input_context):
+    """Returns (range of the replicas that this worker feeds, batch size of each).
+
+    Raises:
+        ValueError: the replicas cannot share the batch equally.
+    """
+    if input_context is None:
+        return range(1), per_replica_batch_size(global_batch_size, 1)
+    replicas = input_context.num_replicas_in_sync
+    batch_size = per_replica_batch_size(global_batch_size, replicas)
     local = replicas // input_context.num_input_pipelines
     start = input_context.input_pipeline_id * local
-    return range(start, start + local), global_batch_size // replicas
+    return range(start, start + local), batch_size
 
 
 def _find(builder, selection):

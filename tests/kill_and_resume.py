@@ -9,6 +9,7 @@ both must end with the same bits in every variable, the same scores and the same
 checkpoints.
 """
 
+import dataclasses
 import functools
 import json
 import os
@@ -22,8 +23,11 @@ import time
 
 import numpy as np
 
+from lunar_tfds import command_line
+from lunar_tfds.settings import at_least, check, setting
 from tests.support.tiny_frames import write_kaggle_folder
 
+STRATEGIES = ("one_device", "mirrored")
 # Longest wait for a start to write its next file, s.
 PATIENCE = 240
 TIMINGS = ("images_per_second", "input_wait")
@@ -147,25 +151,46 @@ def _small_commands(epochs):
         settings |= {"strategy": strategy, "replicas": 2}
         return [sys.executable, "-m", "tests.support.small_run", json.dumps(settings)]
 
-    return {
-        name: functools.partial(command, name) for name in ("one_device", "mirrored")
-    }
+    return {name: functools.partial(command, name) for name in STRATEGIES}
 
 
-def main(kills, epochs, seed, small, only):
+@dataclasses.dataclass(frozen=True)
+class Kills:
+    """Settings of the check."""
+
+    kills: int = setting(20, "Kills for each strategy.", at_least(1))
+    epochs: int = setting(12, "Epochs of 3 or 4 steps.", at_least(1))
+    seed: int = setting(0, "Seed of the moments.")
+    small: bool = setting(False, "A small network, not train.py.")
+    strategy: tuple[str, ...] = setting(STRATEGIES, "Strategies to check.")
+
+    def __post_init__(self):
+        check(self)
+        if unknown := set(self.strategy) - set(STRATEGIES):
+            raise ValueError(
+                f"--strategy must be of {', '.join(STRATEGIES)}: got {unknown}"
+            )
+
+
+def main(settings: Kills) -> int:
     """Runs the check for each strategy; returns the exit status."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     folder = pathlib.Path(tempfile.mkdtemp(prefix="kill_and_resume_"))
-    commands = _small_commands(epochs) if small else _train_commands(folder, epochs)
+    commands = (
+        _small_commands(settings.epochs)
+        if settings.small
+        else _train_commands(folder, settings.epochs)
+    )
     failed = False
-    for name in only:
+    for name in settings.strategy:
         whole, killed = folder / "whole", folder / "killed"
         subprocess.run(commands[name](whole), check=True)
         started = time.monotonic()
-        command = commands[name](killed)
-        made, during_writes = kill_repeatedly(command, killed, kills, seed)
+        made, during_writes = kill_repeatedly(
+            commands[name](killed), killed, settings.kills, settings.seed
+        )
         found = differences(whole, killed)
-        failed = failed or bool(found) or made < kills
+        failed = failed or bool(found) or made < settings.kills
         print(
             f"{name}: {made} kills, {during_writes} of them during a write, "
             f"{time.monotonic() - started:.0f} s: "
@@ -178,16 +203,4 @@ def main(kills, epochs, seed, small, only):
 
 
 if __name__ == "__main__":
-    from absl import app, flags
-
-    _NAMES = ["one_device", "mirrored"]
-    _KILLS = flags.DEFINE_integer("kills", 20, "Kills for each strategy.")
-    _EPOCHS = flags.DEFINE_integer("epochs", 12, "Epochs of 3 or 4 steps.")
-    _SEED = flags.DEFINE_integer("seed", 0, "Seed of the moments.")
-    _SMALL = flags.DEFINE_bool("small", False, "A small network, not train.py.")
-    _ONLY = flags.DEFINE_multi_enum("strategy", _NAMES, _NAMES, "Strategies to check.")
-    app.run(
-        lambda _: main(
-            _KILLS.value, _EPOCHS.value, _SEED.value, _SMALL.value, _ONLY.value
-        )
-    )
+    sys.exit(command_line.run(Kills, main))

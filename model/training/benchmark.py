@@ -8,23 +8,31 @@ and batch, with its confusion counts, checks, callbacks and progress bar. Both a
 in short turns, so that a busy machine slows both alike; the medians are compared.
 """
 
+import dataclasses
 import io
 import statistics
+import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from lunar_tfds import command_line
 from lunar_tfds.palette import CLASS_NAMES
+from lunar_tfds.settings import at_least, check, setting
 from model.network.losses import build_loss
-from model.network.vgg16_unet import build_vgg16_unet
+from model.network.vgg16_unet import build_vgg16_unet, freeze_encoder
 from model.training.callbacks import ProgressBar
 from model.training.optimizers import build_optimizer
 from model.training.trainer import Trainer
 
 
-def bare_step(model, optimizer, loss):
+def bare_step(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, loss: Any
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """Returns the compiled step that everything is compared with."""
 
     @tf.function
@@ -44,12 +52,12 @@ def bare_step(model, optimizer, loss):
 class _StepTimes(keras.callbacks.Callback):
     """Notes the time between the ends of steps; first in the list of callbacks."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.seconds = []
+        self.seconds: list[float] = []
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._last = None
+        self._last: float | None = None
 
     def on_train_batch_end(self, batch, logs=None):
         now = time.perf_counter()
@@ -58,7 +66,9 @@ class _StepTimes(keras.callbacks.Callback):
         self._last = now
 
 
-def build(image_size, batch_size, frozen_blocks):
+def build(
+    image_size: int, batch_size: int, frozen_blocks: int
+) -> tuple[Trainer, tf.Tensor, tf.Tensor]:
     """Returns a `Trainer` of the real network on one device, and a batch."""
     strategy = tf.distribute.OneDeviceStrategy(
         "/gpu:0" if tf.config.list_physical_devices("GPU") else "/cpu:0"
@@ -67,11 +77,7 @@ def build(image_size, batch_size, frozen_blocks):
         model = build_vgg16_unet(
             image_size=image_size, encoder_weights=None, frozen_blocks=0
         )
-        for layer in model.layers:
-            frozen = tuple(f"block{n}_" for n in range(1, frozen_blocks + 1))
-            layer.trainable = layer.trainable and not layer.name.startswith(
-                frozen or " "
-            )
+        freeze_encoder(model, frozen_blocks)  # Its random filters do for timing.
         optimizer = build_optimizer(total_steps=1000)
         optimizer.build(model.trainable_variables)
     trainer = Trainer(
@@ -88,7 +94,13 @@ def build(image_size, batch_size, frozen_blocks):
     return trainer, image, mask
 
 
-def measure(image_size=256, batch_size=4, frozen_blocks=4, turns=5, steps=3):
+def measure(
+    image_size: int = 256,
+    batch_size: int = 4,
+    frozen_blocks: int = 4,
+    turns: int = 5,
+    steps: int = 3,
+) -> tuple[float, float]:
     """Returns the median seconds of a bare step and of a step of the loop."""
     trainer, image, mask = build(image_size, batch_size, frozen_blocks)
     step = bare_step(trainer.model, trainer.optimizer, trainer.loss)
@@ -99,7 +111,8 @@ def measure(image_size=256, batch_size=4, frozen_blocks=4, turns=5, steps=3):
     )
     training = trainer.strategy.experimental_distribute_dataset(batches)
     step(image, mask).numpy()
-    bare, times = [], _StepTimes()
+    bare: list[float] = []
+    times = _StepTimes()
     bar = ProgressBar(batch_size, file=io.StringIO())
     for turn in range(turns + 1):
         for _ in range(steps):
@@ -121,8 +134,20 @@ def measure(image_size=256, batch_size=4, frozen_blocks=4, turns=5, steps=3):
     return statistics.median(bare), statistics.median(times.seconds)
 
 
-def main(image_size, batch_size):
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """Settings of the benchmark."""
+
+    image_size: int = setting(256, "Side of the input, px.", at_least(1))
+    global_batch_size: int = setting(4, "Examples of a step.", at_least(1))
+
+    def __post_init__(self):
+        check(self)
+
+
+def main(settings: Benchmark) -> None:
     """Prints the table."""
+    image_size, batch_size = settings.image_size, settings.global_batch_size
     bare, loop = measure(image_size, batch_size)
     print(f"{image_size} px, batch {batch_size}, blocks 1 to 4 frozen, median of steps")
     print(f"{'':14}{'ms a step':>10}{'ratio':>8}")
@@ -131,8 +156,4 @@ def main(image_size, batch_size):
 
 
 if __name__ == "__main__":
-    from absl import app, flags
-
-    _SIZE = flags.DEFINE_integer("image_size", 256, "Side of the input, px.")
-    _BATCH = flags.DEFINE_integer("global_batch_size", 4, "Examples of a step.")
-    app.run(lambda _: main(_SIZE.value, _BATCH.value))
+    sys.exit(command_line.run(Benchmark, main))

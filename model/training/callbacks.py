@@ -3,9 +3,12 @@
 import csv
 import io
 import math
+import os
 import pathlib
 import sys
 import time
+from collections.abc import Iterable, Mapping
+from typing import Any, TextIO
 
 import keras
 
@@ -31,7 +34,11 @@ class ProgressBar(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, global_batch_size, monitor="val_mean_iou", file=None, log_seconds=60
+        self,
+        global_batch_size: int,
+        monitor: str = "val_mean_iou",
+        file: TextIO | None = None,
+        log_seconds: float = 60,
     ):
         super().__init__()
         self._batch_size = global_batch_size
@@ -39,30 +46,31 @@ class ProgressBar(keras.callbacks.Callback):
         self._file = file or sys.stdout
         self._moves = getattr(self._file, "isatty", lambda: False)()
         self._interval = _REDRAW_SECONDS if self._moves else log_seconds
-        self._epoch_seconds = []
+        self._epoch_seconds: list[float] = []
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Mapping | None = None) -> None:
         """Starts the clock of an epoch."""
         self._epoch = epoch
         self._started = self._drawn = time.monotonic()
-        self._first = None
+        self._first: tuple[float, int] | None = None
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Mapping | None = None) -> None:
         """Redraws the bar if it is time to."""
         now = time.monotonic()
         if self._first is None:  # The first call compiles, and may resume mid-epoch.
             self._first = (now, batch)
         elif now - self._drawn >= self._interval:
             self._drawn = now
-            self._draw(batch, now, logs)
+            self._draw(batch, now, self._first, logs or {})
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: Mapping | None = None) -> None:
         """Says that validation is under way."""
         if self._moves and hasattr(self, "_epoch"):
             self._print(f"Epoch {self._epoch + 1}: validating ...", end="\r")
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Mapping | None = None) -> None:
         """Prints the line of an epoch."""
+        logs = logs or {}
         self._epoch_seconds.append(time.monotonic() - self._started)
         mean_seconds = sum(self._epoch_seconds) / len(self._epoch_seconds)
         left = mean_seconds * (self.params["epochs"] - epoch - 1)
@@ -75,8 +83,10 @@ class ProgressBar(keras.callbacks.Callback):
         parts += [f"{n} {logs[n]:.4f}" for n in dict.fromkeys(shown) if n in logs]
         self._print("  ".join([*parts, f"left {duration(left)}"]))
 
-    def _draw(self, batch, now, logs):
-        first_time, first_batch = self._first
+    def _draw(
+        self, batch: int, now: float, first: tuple[float, int], logs: Mapping
+    ) -> None:
+        first_time, first_batch = first
         steps, done = self.params["steps"], batch + 1
         seconds = (now - first_time) / max(1, batch - first_batch)
         filled = _BAR_WIDTH * done // steps
@@ -89,7 +99,7 @@ class ProgressBar(keras.callbacks.Callback):
             end="\r" if self._moves else "\n",
         )
 
-    def _print(self, line, end="\n"):
+    def _print(self, line: str, end: str = "\n") -> None:
         print(f"\x1b[K{line}" if self._moves else line, end=end, file=self._file)
         self._file.flush()
 
@@ -104,14 +114,16 @@ class HistoryFile(keras.callbacks.Callback):
         rows: dicts of the epochs before this start, with `epoch` from 1.
     """
 
-    def __init__(self, workdir, rows=()):
+    def __init__(
+        self, workdir: str | os.PathLike[str], rows: Iterable[dict[str, Any]] = ()
+    ):
         super().__init__()
         self._path = pathlib.Path(workdir) / HISTORY_FILE
         self.rows = list(rows)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Mapping | None = None) -> None:
         """Adds the epoch's row and writes the file anew, atomically."""
-        self.rows.append({"epoch": epoch + 1, **logs})
+        self.rows.append({"epoch": epoch + 1, **(logs or {})})
         columns = dict.fromkeys(name for row in self.rows for name in row)
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
@@ -121,7 +133,7 @@ class HistoryFile(keras.callbacks.Callback):
         write_text(self._path, text.getvalue())
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """Returns seconds as text: 4:05 or 3:20:07."""
     if not math.isfinite(seconds):
         return "?"

@@ -1,7 +1,8 @@
-"""AdamW for the global batch, its learning-rate schedule, and averaged weights."""
+"""AdamW for the global batch, and its learning-rate schedule."""
 
-import contextlib
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -23,13 +24,13 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         warmup_steps: steps until the peak is reached; 0 starts there.
     """
 
-    def __init__(self, peak, total_steps, warmup_steps=0):
+    def __init__(self, peak: float, total_steps: int, warmup_steps: int = 0):
         super().__init__()
         self.peak = float(peak)
         self.total_steps = int(total_steps)
         self.warmup_steps = int(warmup_steps)
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> tf.Tensor:
         """Returns the learning rate of `step` (integer scalar, from 0), float32."""
         step = tf.cast(step, tf.float32)
         rising = (step + 1) / max(1, self.warmup_steps)
@@ -38,7 +39,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         falling = 0.5 * (1 + tf.cos(math.pi * elapsed))
         return self.peak * tf.where(step < self.warmup_steps, rising, falling)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the arguments, for serialization."""
         return {
             "peak": self.peak,
@@ -59,23 +60,23 @@ class ReducedAdamW(keras.optimizers.AdamW):
     Args:
         learning_rate: float or schedule.
         encoder_variables: variables that learn at `encoder_rate_scale` of the rate.
-        encoder_rate_scale: factor on the learning rate of those.
+        encoder_rate_scale: factor on the learning rate, and so on the decay, of those.
         **settings: as `keras.optimizers.AdamW`.
     """
 
     def __init__(
         self,
-        learning_rate,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
         *,
-        encoder_variables=(),
-        encoder_rate_scale=1.0,
-        **settings,
+        encoder_variables: Sequence[keras.Variable] = (),
+        encoder_rate_scale: float = 1.0,
+        **settings: Any,
     ):
         super().__init__(learning_rate, **settings)
         self._encoder_keys = {self._var_key(v) for v in encoder_variables}
         self._encoder_rate_scale = encoder_rate_scale
 
-    def build(self, variables):
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         """Creates the moments of `variables` and spares vectors from weight decay."""
         if not self.built:
             self.exclude_from_weight_decay(
@@ -83,11 +84,19 @@ class ReducedAdamW(keras.optimizers.AdamW):
             )
         super().build(variables)
 
-    def update_step(self, gradient, variable, learning_rate):
-        """Updates `variable`, at the encoder's rate if it belongs to the encoder."""
+    def update_step(
+        self, gradient: tf.Tensor, variable: Any, learning_rate: tf.Tensor
+    ) -> None:
+        """Decays and updates `variable`, at the encoder's rate if it is one of its."""
         if self._var_key(variable) in self._encoder_keys:
             learning_rate = learning_rate * self._encoder_rate_scale
+        if self.weight_decay and self._use_weight_decay(variable):
+            rate = tf.cast(learning_rate, variable.dtype)
+            variable.assign_sub(variable * self.weight_decay * rate)
         super().update_step(gradient, variable, learning_rate)
+
+    def _apply_weight_decay(self, variables):
+        """Leaves it to `update_step`: Keras would decay every kernel at one rate."""
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
         return list(grads_and_vars)
@@ -95,14 +104,14 @@ class ReducedAdamW(keras.optimizers.AdamW):
 
 def build_optimizer(
     *,
-    learning_rate=1e-3,
-    weight_decay=1e-3,
-    total_steps,
-    warmup_steps=0,
-    float16=False,
-    encoder_variables=(),
-    encoder_rate_scale=1.0,
-):
+    learning_rate: float = 1e-3,
+    weight_decay: float = 1e-3,
+    total_steps: int,
+    warmup_steps: int = 0,
+    float16: bool = False,
+    encoder_variables: Sequence[keras.Variable] = (),
+    encoder_rate_scale: float = 1.0,
+) -> keras.optimizers.Optimizer:
     """Returns the optimizer of a run; build it inside the strategy's scope.
 
     Args:
@@ -123,7 +132,9 @@ def build_optimizer(
     return keras.optimizers.LossScaleOptimizer(optimizer) if float16 else optimizer
 
 
-def clip_gradients(gradients, norm, clip_norm):
+def clip_gradients(
+    gradients: list[tf.Tensor], norm: tf.Tensor, clip_norm: float
+) -> list[tf.Tensor]:
     """Returns gradients scaled so that their norm together is at most `clip_norm`.
 
     Args:
@@ -136,52 +147,3 @@ def clip_gradients(gradients, norm, clip_norm):
     # Where the norm is infinite the scale is 0, and 0 times an infinite entry is nan.
     scale = clip_norm / tf.maximum(norm, clip_norm)
     return [gradient * tf.cast(scale, gradient.dtype) for gradient in gradients]
-
-
-class AveragedWeights:
-    """Exponential moving average of variables, kept beside them on every replica.
-
-    Create it inside the strategy's scope.
-
-    Args:
-        variables: list of `keras.Variable`.
-        momentum: share of the old average kept at each step, in (0, 1).
-
-    Attributes:
-        averages: list of `tf.Variable`, one for each of `variables`.
-    """
-
-    def __init__(self, variables, momentum=0.999):
-        self._strategy = tf.distribute.get_strategy()
-        self._variables = [variable.value for variable in variables]
-        self._momentum = momentum
-        self.averages = [
-            tf.Variable(
-                variable.numpy(),
-                trainable=False,
-                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-                name="average",
-            )
-            for variable in variables
-        ]
-
-    def update(self):
-        """Moves every average toward its variable; call it outside `strategy.run`."""
-
-        def move(average, variable):
-            average.assign_add((1.0 - self._momentum) * (variable - average))
-
-        for average, variable in zip(self.averages, self._variables, strict=True):
-            self._strategy.extended.update(average, move, args=(variable,), group=False)
-
-    @contextlib.contextmanager
-    def in_use(self):
-        """Puts the averages into the model for the length of a `with` block."""
-        trained = [variable.numpy() for variable in self._variables]
-        for average, variable in zip(self.averages, self._variables, strict=True):
-            variable.assign(average.numpy())
-        try:
-            yield
-        finally:
-            for variable, value in zip(self._variables, trained, strict=True):
-                variable.assign(value)

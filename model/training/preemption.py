@@ -1,6 +1,9 @@
 """Being asked to stop: SIGTERM from a scheduler, or Ctrl-C."""
 
 import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Self
 
 # sysexits.h EX_TEMPFAIL: nothing is broken, start the same command again.
 EXIT_STARTS_AGAIN = 75
@@ -13,24 +16,24 @@ class StopRequest:
     main thread, as Python's signal handlers do.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._requested = False
-        self._earlier = {}
+        self._earlier: dict[int, Callable | int | None] = {}
 
-    def __call__(self):
+    def __call__(self) -> bool:
         """Returns True once a signal has come."""
         return self._requested
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._earlier[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: Any) -> None:
         for number, handler in self._earlier.items():
             signal.signal(number, handler)
 
-    def _note(self, number, frame):
+    def _note(self, number: int, frame: FrameType | None) -> None:
         if self._requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self._requested = True

@@ -20,12 +20,13 @@ from model.network.checkpoints import CHECKPOINT_FOLDER, best_checkpoint, read_i
 from model.network.precision import policy
 from model.network.vgg16_unet import build_vgg16_unet
 from model.training import run_config, run_state, strategies
+from model.training.averaged_weights import AveragedWeights
 from model.training.callbacks import HistoryFile, ProgressBar
 from model.training.checkpoints import BestCheckpoint, keep_best
 from model.training.config import TrainConfig
 from model.training.curves import draw_curves
 from model.training.data import Data
-from model.training.optimizers import AveragedWeights, build_optimizer
+from model.training.optimizers import build_optimizer
 from model.training.preemption import StopRequest
 from model.training.tensorboard import EventFiles
 from model.training.trainer import Interrupted, Trainer

@@ -2,15 +2,21 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import time
 import zipfile
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from lunar_tfds.atomic_files import atomic_path
 
 STATE_FILE = "state.npz"
+# What reading a damaged file raises.
+_DAMAGED = (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError, EOFError)
+Folder = str | os.PathLike[str]
 
 
 @dataclasses.dataclass
@@ -43,7 +49,7 @@ class Progress:
     history: list = dataclasses.field(default_factory=list)
     callbacks: dict = dataclasses.field(default_factory=dict)
 
-    def next_epoch(self, row):
+    def next_epoch(self, row: dict[str, float]) -> None:
         """Closes the epoch under way with its scores `row`."""
         self.history.append(row)
         self.epoch, self.step, self.timed_steps = self.epoch + 1, 0, 0
@@ -51,7 +57,7 @@ class Progress:
         self.confusion = np.zeros_like(self.confusion)
 
 
-def save_state(workdir, variables, progress):
+def save_state(workdir: Folder, variables: Sequence[Any], progress: Progress) -> None:
     """Writes `WORKDIR/state.npz` atomically; the last file that an epoch writes.
 
     Args:
@@ -72,25 +78,27 @@ def save_state(workdir, variables, progress):
             np.savez(file, **arrays)
 
 
-def load_state(workdir, variables):
+def load_state(workdir: Folder, variables: Sequence[Any]) -> Progress | None:
     """Puts the saved state into `variables`; returns its `Progress`, or None if none.
 
     Raises:
-        ValueError: the file is damaged, or its variables are not these.
+        ValueError: the file is damaged or of another version of this project, or its
+            variables are not these.
     """
     path = pathlib.Path(workdir) / STATE_FILE
-    if not path.exists():
-        return None
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        fields = json.loads(str(arrays["progress"]))
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError) as error:
+            names = [n for n in archive.files if n.startswith("variable_")]
+            saved = [archive[f"variable_{i}"] for i in range(len(names))]
+            contents = _contents(archive)
+    except FileNotFoundError:
+        return None
+    except _DAMAGED as error:
         raise ValueError(
             f"{path} is damaged: {error}. Remove it to train again from the start, or "
             "use another --workdir"
         ) from error
-    saved = [arrays[f"variable_{i}"] for i in range(len(arrays) - 2)]
+    progress = _progress(contents, path)
     shapes = [tuple(variable.shape) for variable in variables]
     if [array.shape for array in saved] != shapes:
         raise ValueError(
@@ -99,20 +107,41 @@ def load_state(workdir, variables):
         )
     for variable, array in zip(variables, saved, strict=True):
         variable.assign(array)
-    return Progress(confusion=arrays["confusion"], **fields)
+    return progress
 
 
-def read_progress(workdir):
-    """Returns the saved progress without the variables, or None where none is."""
+def read_progress(workdir: Folder) -> Progress | None:
+    """Returns the saved progress without the variables, or None where none is.
+
+    Raises:
+        ValueError: the file is of another version of this project.
+    """
     path = pathlib.Path(workdir) / STATE_FILE
     try:
         with np.load(path, allow_pickle=False) as archive:
-            fields = json.loads(str(archive["progress"]))
-            return Progress(confusion=archive["confusion"], **fields)
-    except FileNotFoundError:
-        return None
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError):
+            contents = _contents(archive)
+    except (FileNotFoundError, *_DAMAGED):
         return None  # load_state says what is wrong with it.
+    return _progress(contents, path)
+
+
+def _contents(archive: Any) -> dict[str, Any]:
+    """Returns what an open state file holds of `Progress`, by field."""
+    return json.loads(str(archive["progress"])) | {"confusion": archive["confusion"]}
+
+
+def _progress(contents: dict[str, Any], path: pathlib.Path) -> Progress:
+    """Returns the `Progress` of `_contents`; ValueError if its fields are others."""
+    own = {field.name for field in dataclasses.fields(Progress)}
+    unknown, missing = sorted(contents.keys() - own), sorted(own - contents.keys())
+    if unknown or missing:
+        raise ValueError(
+            f"{path} was written by another version of this project: "
+            f"{', '.join(unknown) or 'nothing'} in it is unknown here, and "
+            f"{', '.join(missing) or 'nothing'} is missing. Continue the run with that "
+            "version, or use another --workdir"
+        )
+    return Progress(**contents)
 
 
 class Saver:
@@ -125,16 +154,18 @@ class Saver:
         chief: whether this process writes.
     """
 
-    def __init__(self, workdir, trainer, minutes, chief=True):
+    def __init__(
+        self, workdir: Folder, trainer: Any, minutes: float, chief: bool = True
+    ):
         self._workdir, self._trainer = workdir, trainer
         self._seconds, self._chief = 60 * minutes, chief
         self._saved = time.monotonic()
 
-    def is_due(self):
+    def is_due(self) -> bool:
         """Returns whether it is time to save inside an epoch."""
         return self._chief and time.monotonic() - self._saved >= self._seconds
 
-    def save(self):
+    def save(self) -> None:
         """Saves now."""
         if self._chief:
             save_state(self._workdir, self._trainer.variables, self._trainer.progress)

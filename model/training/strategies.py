@@ -1,11 +1,16 @@
-"""The distribution strategies that train.py offers, each behind one name."""
+"""The distribution strategies that training offers, each behind one name."""
 
 import json
 import os
 
 import tensorflow as tf
 
+from pipeline import batching
+
 STRATEGY_NAMES = ("one_device", "mirrored", "multi_worker_mirrored", "tpu")
+
+# Jobs of a cluster whose tasks train.
+_TRAINING_JOBS = ("worker", "chief")
 
 # What TensorFlow raises in the other workers when one of them is gone.
 LOST_WORKER_ERRORS = (
@@ -17,7 +22,9 @@ LOST_WORKER_ERRORS = (
 )
 
 
-def build_strategy(name, *, tpu="", virtual_devices=0):
+def build_strategy(
+    name: str, *, tpu: str = "", virtual_devices: int = 0
+) -> tf.distribute.Strategy:
     """Returns the `tf.distribute.Strategy` called `name`.
 
     Call it before anything else touches a device: logical devices and the collectives
@@ -57,7 +64,7 @@ def build_strategy(name, *, tpu="", virtual_devices=0):
     return tf.distribute.MirroredStrategy()
 
 
-def split_cpu(virtual_devices):
+def split_cpu(virtual_devices: int) -> None:
     """Splits the CPU into `virtual_devices` logical devices; before any TensorFlow op.
 
     Raises:
@@ -77,7 +84,7 @@ def split_cpu(virtual_devices):
             ) from error
 
 
-def check_cluster():
+def check_cluster() -> None:
     """Checks TF_CONFIG, which tells each worker of a cluster who the others are.
 
     Raises:
@@ -87,24 +94,30 @@ def check_cluster():
         '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
         '"task": {"type": "worker", "index": 0}}'
     )
+    text = os.environ.get("TF_CONFIG", "")
     try:
-        config = json.loads(os.environ.get("TF_CONFIG", ""))
-        workers = config["cluster"]["worker"]
-        index = config["task"]["index"]
-    except (json.JSONDecodeError, KeyError, TypeError):
+        config = json.loads(text)
+        cluster = tf.train.ClusterSpec(config["cluster"])
+        job, index = config["task"]["type"], int(config["task"]["index"])
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise ValueError(
             "strategy multi_worker_mirrored reads the cluster from the environment "
-            f"variable TF_CONFIG: got {os.environ.get('TF_CONFIG', 'nothing')!r}. Set "
-            f"on each host, with its own index, for example TF_CONFIG='{example}'"
+            f"variable TF_CONFIG: got {text or 'nothing'!r}. Set on each host, with "
+            f"its own index, for example TF_CONFIG='{example}'"
         ) from None
-    if config["task"].get("type") == "worker" and not 0 <= index < len(workers):
+    if job not in _TRAINING_JOBS or job not in cluster.jobs:
         raise ValueError(
-            f"TF_CONFIG's task index must be below its {len(workers)} workers: "
-            f"got {index}"
+            f"TF_CONFIG's task type must be {' or '.join(_TRAINING_JOBS)}, and one of "
+            f"its cluster's ({', '.join(cluster.jobs) or 'none'}): got {job!r}"
+        )
+    if index not in cluster.task_indices(job):
+        raise ValueError(
+            f"TF_CONFIG's task index must be below its {cluster.num_tasks(job)} "
+            f"{job}s: got {index}"
         )
 
 
-def is_chief(strategy):
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Returns whether this process writes the files of the run."""
     resolver = strategy.cluster_resolver
     if resolver is None or not isinstance(
@@ -118,7 +131,7 @@ def is_chief(strategy):
     )
 
 
-def num_workers(strategy):
+def num_workers(strategy: tf.distribute.Strategy) -> int:
     """Returns how many processes train together."""
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         spec = strategy.cluster_resolver.cluster_spec()
@@ -126,27 +139,22 @@ def num_workers(strategy):
     return 1
 
 
-def per_replica_batch_size(global_batch_size, strategy):
+def per_replica_batch_size(
+    global_batch_size: int, strategy: tf.distribute.Strategy
+) -> int:
     """Returns the examples of a step that one replica takes.
 
-    For the check before any data is opened, and for the log; the batches themselves
-    are split in `pipeline.input_pipeline`.
+    For the check before any data is opened, and for the log.
 
     Raises:
         ValueError: the replicas cannot share the batch equally.
     """
-    replicas = strategy.num_replicas_in_sync
-    if global_batch_size < 1 or global_batch_size % replicas:
-        lower = global_batch_size // replicas * replicas
-        choices = [str(size) for size in (lower, lower + replicas) if size > 0]
-        raise ValueError(
-            "global_batch_size must be a multiple of the replica count: got "
-            f"{global_batch_size} for {replicas} replicas. Use {' or '.join(choices)}"
-        )
-    return global_batch_size // replicas
+    return batching.per_replica_batch_size(
+        global_batch_size, strategy.num_replicas_in_sync
+    )
 
 
-def check_xla(strategy):
+def check_xla(strategy: tf.distribute.Strategy) -> None:
     """Checks that the step can be compiled with XLA under `strategy`.
 
     Raises:
@@ -162,7 +170,7 @@ def check_xla(strategy):
         )
 
 
-def _tpu_strategy(tpu):
+def _tpu_strategy(tpu: str) -> tf.distribute.TPUStrategy:
     """Returns a TPUStrategy on the TPU called `tpu`; ValueError where none is."""
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=tpu)

@@ -1,15 +1,17 @@
 """Event files for TensorBoard, written without TensorBoard being installed."""
 
 import contextlib
-import io
+import os
 import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from lunar_tfds.palette import CLASS_COLORS
+from lunar_tfds.pictures import to_png
 
 EVENTS_FOLDER = "tensorboard"
 # Pixels between the parts of a panel.
@@ -32,7 +34,12 @@ class EventFiles(keras.callbacks.Callback):
         OSError: here or at an epoch's end, when the files cannot be written.
     """
 
-    def __init__(self, workdir, images=(), masks=()):
+    def __init__(
+        self,
+        workdir: str | os.PathLike[str],
+        images: np.ndarray | Sequence = (),
+        masks: np.ndarray | Sequence = (),
+    ):
         super().__init__()
         self._folder = pathlib.Path(workdir) / EVENTS_FOLDER
         with self._clear_errors():
@@ -42,12 +49,12 @@ class EventFiles(keras.callbacks.Callback):
             }
         self._images, self._masks = images, masks
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Mapping | None = None) -> None:
         """Writes the epoch's scores and panels."""
         panels = self._panels()
         train, validation = self._writers["train"], self._writers["validation"]
         with self._clear_errors():
-            for name, value in logs.items():
+            for name, value in (logs or {}).items():
                 with (validation if name.startswith("val_") else train).as_default():
                     write_scalar(name.removeprefix("val_"), value, epoch + 1)
             if panels:
@@ -56,13 +63,13 @@ class EventFiles(keras.callbacks.Callback):
             train.flush()
             validation.flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Mapping | None = None) -> None:
         """Closes the files."""
         with self._clear_errors():
             for writer in self._writers.values():
                 writer.close()
 
-    def _panels(self):
+    def _panels(self) -> list[np.ndarray]:
         """Returns the panels of the examples to show, as the model sees them now."""
         if not len(self._images):
             return []
@@ -71,7 +78,7 @@ class EventFiles(keras.callbacks.Callback):
         return [panel(*example) for example in zip(*parts, strict=True)]
 
     @contextlib.contextmanager
-    def _clear_errors(self):
+    def _clear_errors(self) -> Iterator[None]:
         """Turns TensorFlow's errors, of many kinds for a full disk, into OSError."""
         try:
             yield
@@ -84,7 +91,9 @@ class EventFiles(keras.callbacks.Callback):
             ) from error
 
 
-def panel(image, mask, predicted_mask):
+def panel(
+    image: np.ndarray, mask: np.ndarray, predicted_mask: np.ndarray
+) -> np.ndarray:
     """Returns image, mask and prediction side by side, uint8 [H, 3 W + gaps, 3]."""
     colors = np.array(CLASS_COLORS, np.uint8)
     pixels = np.clip(np.asarray(image) * 255 + 0.5, 0, 255).astype(np.uint8)
@@ -93,26 +102,19 @@ def panel(image, mask, predicted_mask):
     return np.concatenate(parts, axis=1)
 
 
-def write_scalar(tag, value, step):
+def write_scalar(tag: str, value: float, step: int) -> None:
     """Writes a float to the default summary writer."""
     tf.summary.write(tag, float(value), step, metadata=_metadata("scalars"))
 
 
-def write_images(tag, images, step):
+def write_images(tag: str, images: Sequence[np.ndarray], step: int) -> None:
     """Writes uint8 [H, W, 3] images of one size to the default summary writer."""
     height, width = images[0].shape[:2]
-    encoded = [str(width), str(height), *(_png(image) for image in images)]
+    encoded = [str(width), str(height), *(to_png(image) for image in images)]
     tf.summary.write(tag, tf.constant(encoded), step, metadata=_metadata("images"))
 
 
-def _png(image):
-    """Returns uint8 [H, W, 3] as PNG bytes."""
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG")
-    return file.getvalue()
-
-
-def _metadata(plugin_name):
+def _metadata(plugin_name: str) -> Any:
     """Returns what tells TensorBoard which of its plugins draws a value."""
     summary = tf.compat.v1.SummaryMetadata
     return summary(plugin_data=summary.PluginData(plugin_name=plugin_name))

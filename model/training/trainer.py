@@ -2,24 +2,31 @@
 
 `Model.fit` of Keras 3 does not run on several workers, sums gradients after clipping
 them, and cannot resume inside an epoch. Here a step is `strategy.run` of one function
-whose gradients are those of the mean over the global batch.
+whose gradients are those of the mean over the global batch (see `steps`).
 """
 
 import contextlib
-import functools
 import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from model.network.metrics import confusion_matrix, scores_from_confusion
-from model.training.optimizers import clip_gradients
+from model.network.metrics import scores_from_confusion
+from model.training.averaged_weights import AveragedWeights
 from model.training.run_state import Progress
-from model.training.strategies import check_xla, per_replica_batch_size
+from model.training.steps import Steps
+from model.training.strategies import per_replica_batch_size
 
 # Attributes of stock Keras callbacks (EarlyStopping) that a restart must carry over.
 _CALLBACK_STATE = ("best", "best_epoch", "wait", "stopped_epoch")
+# Examples that the statistics of averaged weights are measured on: as many as Wu and
+# Johnson 2021, "Rethinking 'Batch' in BatchNorm", find enough for ImageNet.
+STATISTICS_EXAMPLES = 1000
+# Function of (epoch, step): a distributed dataset, without end, from there on.
+TrainingData = Callable[[int, int], tf.distribute.DistributedDataset]
 
 
 class Interrupted(Exception):
@@ -48,62 +55,71 @@ class Trainer:
 
     Attributes:
         progress: `Progress`; assign a loaded one before `fit` to resume.
+        steps: `Steps`, the compiled functions.
+
+    Raises:
+        ValueError: replicas cannot share the batch, or `xla` where it does not work.
     """
 
     def __init__(
         self,
-        model,
-        optimizer,
-        loss,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        loss: Any,
         *,
-        strategy,
-        class_names,
-        global_batch_size,
-        clip_norm=1.0,
-        steps_per_call=1,
-        xla=False,
-        averaged_weights=None,
+        strategy: tf.distribute.Strategy,
+        class_names: Sequence[str],
+        global_batch_size: int,
+        clip_norm: float = 1.0,
+        steps_per_call: int = 1,
+        xla: bool = False,
+        averaged_weights: AveragedWeights | None = None,
     ):
         per_replica_batch_size(global_batch_size, strategy)
-        if xla:
-            check_xla(strategy)
         self.model = model
         self.optimizer = optimizer
         self.loss = loss
         self.strategy = strategy
         self.class_names = tuple(class_names)
         self.global_batch_size = global_batch_size
-        self.clip_norm = clip_norm
         self.steps_per_call = steps_per_call
         self.averaged_weights = averaged_weights
         self.progress = Progress(confusion=self._no_counts())
-        self._xla = xla
-        self._calls = {}
-        self._trained = None
-        self._evaluate_call = tf.function(self._evaluate_step)
+        self.steps = Steps(
+            model,
+            optimizer,
+            loss,
+            strategy=strategy,
+            num_classes=len(self.class_names),
+            global_batch_size=global_batch_size,
+            clip_norm=clip_norm,
+            xla=xla,
+            averaged_weights=averaged_weights,
+        )
+        self._wants_stop: Callable[[], bool] = lambda: False
         # Callbacks look at model.optimizer; `fit` of Keras is not used.
         with strategy.scope():
             model.compile(optimizer=optimizer, loss=loss, jit_compile=False)
 
     @property
-    def variables(self):
+    def variables(self) -> list:
         """Every variable that a restart needs, in a fixed order."""
         averages = self.averaged_weights.averages if self.averaged_weights else []
         return [*self.model.variables, *self.optimizer.variables, *averages]
 
     def fit(
         self,
-        training_data,
-        evaluation_data,
+        training_data: TrainingData,
+        evaluation_data: tf.distribute.DistributedDataset,
         *,
-        epochs,
-        steps_per_epoch,
-        evaluation_steps,
-        callbacks=(),
-        save_state=lambda: None,
-        wants_state=lambda: False,
-        wants_stop=lambda: False,
-    ):
+        epochs: int,
+        steps_per_epoch: int,
+        evaluation_steps: int,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        save_state: Callable[[], None] = lambda: None,
+        wants_state: Callable[[], bool] = lambda: False,
+        wants_stop: Callable[[], bool] = lambda: False,
+    ) -> keras.callbacks.History:
         """Trains from `self.progress` to the end of `epochs`; returns the `History`.
 
         Args:
@@ -124,11 +140,9 @@ class Trainer:
             FloatingPointError: the loss or the gradient is not finite at a step.
         """
         progress, model = self.progress, self.model
-        averaged = self.averaged_weights
-        self._save_state, self._wants_state = save_state, wants_state
         self._wants_stop = wants_stop
         history = keras.callbacks.History()
-        callbacks = keras.callbacks.CallbackList(
+        listeners = keras.callbacks.CallbackList(
             [*callbacks, history],
             model=model,
             epochs=epochs,
@@ -136,31 +150,43 @@ class Trainer:
             verbose=1,  # Keras's ProgbarLogger asks for it.
         )
         model.stop_training = False
-        callbacks.on_train_begin()
-        self._restore_callbacks(callbacks, history)
+        listeners.on_train_begin()
+        self._restore_callbacks(listeners, history)
         iterator = iter(self._data_from(training_data, steps_per_epoch))
         while progress.epoch < epochs and not model.stop_training:
-            callbacks.on_epoch_begin(progress.epoch)
+            listeners.on_epoch_begin(progress.epoch)
             try:
-                self._train_epoch(iterator, steps_per_epoch, callbacks)
+                for _ in self._training_calls(iterator, steps_per_epoch, listeners):
+                    if wants_state():
+                        save_state()
                 logs = self._training_logs(progress.step)
-                with averaged.in_use() if averaged else contextlib.nullcontext():
-                    scores = self.evaluate(evaluation_data, evaluation_steps, callbacks)
+                with self._weights_to_score(training_data, steps_per_epoch):
+                    scores = self.evaluate(evaluation_data, evaluation_steps, listeners)
                     logs |= {f"val_{name}": value for name, value in scores.items()}
-                    callbacks.on_epoch_end(progress.epoch, logs)
+                    listeners.on_epoch_end(progress.epoch, logs)
             except Interrupted:  # By now the trained weights are back in the model.
                 save_state()
                 raise
             progress.next_epoch({"epoch": progress.epoch + 1, **logs})
             ended = model.stop_training or progress.epoch >= epochs
             progress.finished_of = epochs if ended else 0
-            progress.callbacks = _callback_states(callbacks)
+            progress.callbacks = _callback_states(listeners)
             save_state()
-        callbacks.on_train_end(logs=progress.history[-1] if progress.history else {})
+        listeners.on_train_end(logs=progress.history[-1] if progress.history else {})
         return history
 
-    def evaluate(self, evaluation_data, steps, callbacks=None):
-        """Returns `loss` and every score of the whole split, as a dict of floats.
+    def evaluate(
+        self,
+        evaluation_data: tf.distribute.DistributedDataset,
+        steps: int,
+        callbacks: keras.callbacks.CallbackList | None = None,
+    ) -> dict[str, float]:
+        """Returns `loss` and every score of the whole split.
+
+        Args:
+            evaluation_data: see `fit`.
+            steps: batches of it.
+            callbacks: told of every batch.
 
         Raises:
             Interrupted: see `fit`.
@@ -171,9 +197,8 @@ class Trainer:
         counts, sums = self._no_counts(), np.zeros(2)
         for step in range(steps):
             callbacks.on_test_batch_begin(step)
-            stop = tf.constant(float(self._stop_requested()))
-            batch_sums, batch_counts = self._evaluate_call(iterator, stop)
-            *batch_sums, stops = batch_sums.numpy()
+            results, batch_counts = self.steps.evaluate(iterator, self._asked_to_stop())
+            *batch_sums, stops = results.numpy()
             sums, counts = sums + batch_sums, counts + batch_counts.numpy()
             callbacks.on_test_batch_end(step)
             if stops:  # On every worker at the same step.
@@ -183,7 +208,7 @@ class Trainer:
         callbacks.on_test_end(logs)
         return logs
 
-    def check_workers_agree(self):
+    def check_workers_agree(self) -> None:
         """Checks that every worker stands at the same step of the same epoch.
 
         Raises:
@@ -203,21 +228,24 @@ class Trainer:
                 "system that every worker sees"
             )
 
-    def _train_epoch(self, iterator, steps_per_epoch, callbacks):
-        """Makes the steps that are left of the epoch under way."""
+    def _training_calls(
+        self,
+        iterator: Iterator,
+        steps_per_epoch: int,
+        callbacks: keras.callbacks.CallbackList,
+    ) -> Iterator[None]:
+        """Makes the steps that are left of the epoch under way, a call at a time."""
         progress = self.progress
         while progress.step < steps_per_epoch:
-            first = progress.step
-            num_steps = min(self.steps_per_call, steps_per_epoch - first)
-            callbacks.on_train_batch_begin(first)
-            call, compiled = self._training_call(num_steps)
+            num_steps = min(self.steps_per_call, steps_per_epoch - progress.step)
+            callbacks.on_train_batch_begin(progress.step)
+            call, has_run = self.steps.training_call(num_steps)
             started = time.perf_counter()
-            stop = tf.constant(float(self._stop_requested()))
-            results, counts = call(iterator, stop)
+            results, counts = call(iterator, self._asked_to_stop())
             losses, norms, stops, waited = results.T
             progress.confusion = progress.confusion + counts
             self._check_finite(losses, norms, steps_per_epoch)
-            if compiled:  # The first call compiles: it says nothing about speed.
+            if has_run:  # The first call compiles: it says nothing about speed.
                 progress.seconds += time.perf_counter() - started
                 progress.waited += float(waited.sum())
                 progress.timed_steps += num_steps
@@ -229,117 +257,35 @@ class Trainer:
             callbacks.on_train_batch_end(progress.step - 1, logs)
             if stops.any():  # On every worker at the same step.
                 raise Interrupted
-            if self._wants_state():
-                self._save_state()
+            yield
 
-    def _training_call(self, num_steps):
-        """Returns the compiled function of `num_steps` steps, and whether it has run.
+    @contextlib.contextmanager
+    def _weights_to_score(
+        self, training_data: TrainingData, steps_per_epoch: int
+    ) -> Iterator[None]:
+        """Has averaged weights, with statistics of their own, in the model if any."""
+        if not self.averaged_weights:
+            yield
+            return
+        with self.averaged_weights.in_use(), self.steps.statistics.kept():
+            self._measure_statistics(training_data, steps_per_epoch)
+            yield
 
-        It is built anew when a callback has changed which layers are trainable.
-        """
-        trained = [variable.path for variable in self.model.trainable_variables]
-        if trained != self._trained:
-            self._trained, self._calls = trained, {}
-        compiled = num_steps in self._calls
-        if not compiled:
-            self._calls[num_steps] = self._build_training_call(num_steps)
-        return self._calls[num_steps], compiled
+    def _measure_statistics(
+        self, training_data: TrainingData, steps_per_epoch: int
+    ) -> None:
+        """Measures BatchNormalization's statistics on batches of the epoch's own."""
+        needed = -(-STATISTICS_EXAMPLES // self.global_batch_size)
+        iterator = iter(training_data(self.progress.epoch, 0))
+        batches = []
+        for _ in range(min(needed, steps_per_epoch)):
+            values, stops = self.steps.measure(iterator, self._asked_to_stop())
+            batches.append([value.numpy() for value in values])
+            if stops.numpy():  # On every worker at the same step.
+                raise Interrupted
+        self.steps.statistics.pool(batches)
 
-    def _build_training_call(self, num_steps):
-        """Returns a function (iterator, stop) that makes `num_steps` steps.
-
-        It returns float32 [num_steps, 4], rows of loss, gradient norm, workers that
-        want to stop and seconds waited for the input, and the int64 counts.
-        """
-        gradients = tf.function(self._gradients, jit_compile=True)
-        replica_step = functools.partial(
-            self._replica_step, gradients if self._xla else self._gradients
-        )
-
-        def step(image, mask, stop):
-            sums, counts = self.strategy.run(replica_step, args=(image, mask, stop))
-            if self.averaged_weights:
-                self.averaged_weights.update()
-            counts = self.strategy.reduce("SUM", counts, axis=None)
-            return self.strategy.experimental_local_results(sums)[0], counts
-
-        one_step = tf.function(step)
-
-        def one_call(iterator, stop):
-            start = time.perf_counter()
-            image, mask = next(iterator)
-            waited = time.perf_counter() - start
-            sums, counts = one_step(image, mask, stop)
-            return np.append(sums.numpy(), waited)[np.newaxis], counts.numpy()
-
-        @tf.function
-        def many_steps(iterator, stop):
-            results = tf.TensorArray(tf.float32, num_steps, element_shape=[4])
-            counts = tf.zeros([len(self.class_names)] * 2, tf.int64)
-            local = self.strategy.experimental_local_results
-            for index in tf.range(num_steps):
-                start = tf.timestamp()
-                with tf.control_dependencies([start]):
-                    image, mask = next(iterator)
-                with tf.control_dependencies([*local(image), *local(mask)]):
-                    waited = tf.cast(tf.timestamp() - start, tf.float32)
-                sums, step_counts = step(image, mask, stop)
-                results = results.write(index, tf.concat([sums, [waited]], 0))
-                counts += step_counts
-            return results.stack(), counts
-
-        def many_calls(iterator, stop):
-            results, counts = many_steps(iterator, stop)
-            return results.numpy(), counts.numpy()
-
-        return one_call if num_steps == 1 else many_calls
-
-    def _replica_step(self, gradients_of, image, mask, stop):
-        """Applies one step; returns [loss, gradient norm, stops] and counts."""
-        loss, gradients, logits = gradients_of(image, mask)
-        # One sum over replicas: clipping, and the float16 overflow check, then see the
-        # gradient of the global batch on every replica.
-        context = tf.distribute.get_replica_context()
-        gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        loss, stops = tf.unstack(
-            context.all_reduce(tf.distribute.ReduceOp.SUM, tf.stack([loss, stop]))
-        )
-        norm = tf.linalg.global_norm(gradients) / self.optimizer.scale_loss(1.0)
-        gradients = clip_gradients(gradients, norm, self.clip_norm)
-        self.optimizer.apply(gradients, self.model.trainable_variables)
-        predicted_mask = tf.argmax(logits, -1, tf.int32)
-        counts = confusion_matrix(mask, predicted_mask, None, len(self.class_names))
-        return tf.stack([loss, norm, stops]), counts
-
-    def _gradients(self, image, mask):
-        """Returns this replica's share of the loss and of the (scaled) gradients."""
-        with tf.GradientTape() as tape:
-            logits = self.model(image, training=True)
-            losses = self.loss.per_example(mask, logits)
-            loss = tf.reduce_sum(losses) / self.global_batch_size
-            scaled = self.optimizer.scale_loss(loss)
-        values = [variable.value for variable in self.model.trainable_variables]
-        return loss, tape.gradient(scaled, values), logits
-
-    def _evaluate_step(self, iterator, stop):
-        """Returns [weighted loss, weight, stops] and counts of one global batch."""
-
-        def replica_step(image, mask, sample_weight, stop):
-            logits = self.model(image, training=False)
-            losses = self.loss.per_example(mask, logits) * sample_weight
-            sums = [tf.reduce_sum(losses), tf.reduce_sum(sample_weight), stop]
-            predicted_mask = tf.argmax(logits, -1, tf.int32)
-            return tf.stack(sums), confusion_matrix(
-                mask, predicted_mask, sample_weight, len(self.class_names)
-            )
-
-        sums, counts = self.strategy.run(replica_step, args=(*next(iterator), stop))
-        return (
-            self.strategy.reduce("SUM", sums, axis=None),
-            self.strategy.reduce("SUM", counts, axis=None),
-        )
-
-    def _training_logs(self, steps):
+    def _training_logs(self, steps: int) -> dict[str, float]:
         """Returns the logs of the epoch that has just been trained."""
         progress = self.progress
         logs = {"loss": progress.loss_sum / steps}
@@ -351,7 +297,9 @@ class Trainer:
             logs["input_wait"] = progress.waited / progress.seconds
         return logs
 
-    def _check_finite(self, losses, norms, steps_per_epoch):
+    def _check_finite(
+        self, losses: np.ndarray, norms: np.ndarray, steps_per_epoch: int
+    ) -> None:
         """Raises FloatingPointError naming the first step that is not finite."""
         # With loss scaling a gradient that overflows is skipped, and the scale halved.
         scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
@@ -368,14 +316,20 @@ class Trainer:
                 "--learning_rate, or --precision=float32"
             )
 
-    def _data_from(self, training_data, steps_per_epoch):
+    def _data_from(
+        self, training_data: TrainingData, steps_per_epoch: int
+    ) -> tf.distribute.DistributedDataset:
         """Returns the training data from where the run stands."""
         epoch, step = self.progress.epoch, self.progress.step
         if step >= steps_per_epoch:  # Interrupted in validation.
             epoch, step = epoch + 1, 0
         return training_data(epoch, step)
 
-    def _restore_callbacks(self, callbacks, history):
+    def _restore_callbacks(
+        self,
+        callbacks: keras.callbacks.CallbackList,
+        history: keras.callbacks.History,
+    ) -> None:
         """Gives callbacks back what they knew; on_train_begin has reset them."""
         for callback in callbacks.callbacks:
             state = self.progress.callbacks.get(type(callback).__name__, {})
@@ -386,14 +340,14 @@ class Trainer:
                 if name != "epoch":
                     history.history.setdefault(name, []).append(value)
 
-    def _stop_requested(self):
-        return getattr(self, "_wants_stop", lambda: False)()
+    def _asked_to_stop(self) -> tf.Tensor:
+        return tf.constant(float(self._wants_stop()))
 
-    def _no_counts(self):
+    def _no_counts(self) -> np.ndarray:
         return np.zeros([len(self.class_names)] * 2, np.int64)
 
 
-def _callback_states(callbacks):
+def _callback_states(callbacks: keras.callbacks.CallbackList) -> dict[str, dict]:
     """Returns, by class name, the attributes that stateful callbacks must keep."""
     states = {}
     for callback in callbacks.callbacks:

@@ -1,5 +1,7 @@
 """Two-stage training: the decoder first, then the encoder with it."""
 
+from collections.abc import Mapping
+
 import keras
 
 from model.network.vgg16_unet import freeze_encoder
@@ -17,13 +19,13 @@ class UnfreezeEncoder(keras.callbacks.Callback):
         later_frozen_blocks: encoder blocks frozen from it on.
     """
 
-    def __init__(self, epoch, frozen_blocks, later_frozen_blocks):
+    def __init__(self, epoch: int, frozen_blocks: int, later_frozen_blocks: int):
         super().__init__()
         self._epoch = epoch
         self._frozen_blocks = frozen_blocks
         self._later_frozen_blocks = later_frozen_blocks
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Mapping | None = None) -> None:
         """Freezes the blocks of the stage that `epoch`, from 0, belongs to."""
         later = epoch + 1 >= self._epoch
         freeze_encoder(
@@ -31,7 +33,9 @@ class UnfreezeEncoder(keras.callbacks.Callback):
         )
 
 
-def later_variables(model, frozen_blocks, later_frozen_blocks):
+def later_variables(
+    model: keras.Model, frozen_blocks: int, later_frozen_blocks: int
+) -> list[keras.Variable]:
     """Returns every variable that either stage trains; leaves the first stage set."""
     freeze_encoder(model, min(frozen_blocks, later_frozen_blocks))
     variables = list(model.trainable_variables)

@@ -1,7 +1,7 @@
 """A run of the whole training stack on a small network and drawn arrays.
 
-In a process of its own it takes one JSON argument, see `DEFAULTS`: tests use it for
-several devices or workers, and to kill it.
+In a process of its own it takes JSON arguments, one for each run, see `DEFAULTS`:
+tests use it for several devices or workers, and to kill it.
 """
 
 import contextlib
@@ -20,9 +20,10 @@ from model.network.checkpoints import CHECKPOINT_FOLDER
 from model.network.losses import build_loss
 from model.network.vgg16_unet import build_vgg16_unet
 from model.training import run_state, strategies
+from model.training.averaged_weights import AveragedWeights
 from model.training.callbacks import HistoryFile
 from model.training.checkpoints import BestCheckpoint
-from model.training.optimizers import AveragedWeights, build_optimizer
+from model.training.optimizers import build_optimizer
 from model.training.preemption import EXIT_STARTS_AGAIN, StopRequest
 from model.training.trainer import Interrupted, Trainer
 
@@ -149,6 +150,8 @@ def make_trainer(
             total_steps=epochs * STEPS,
             learning_rate=1e-3,
             float16=precision == "float16",
+            encoder_variables=model.trainable_variables[:2],
+            encoder_rate_scale=0.5,
         )
         optimizer.build(model.trainable_variables)
         averaged = AveragedWeights(model.trainable_variables, ema) if ema else None
@@ -202,12 +205,36 @@ class _Sleep(keras.callbacks.Callback):
         time.sleep(self._seconds)
 
 
-def main(settings):
+class Scored(keras.callbacks.Callback):
+    """Keeps the weights that were scored last, which a checkpoint would hold."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.weights = self.model.get_weights()
+
+
+def arrays_of(trainer, scored):
+    """Returns what runs are compared by: trained and scored weights, and scores."""
+    named = {f"trained_{i}": v.numpy() for i, v in enumerate(trainer.model.variables)}
+    named |= {f"scored_{i}": value for i, value in enumerate(scored.weights)}
+    rows = trainer.progress.history
+    return named | {"mean_iou": np.array([row["val_mean_iou"] for row in rows])}
+
+
+def main(*runs):
+    """Makes one run after the other under the strategy of the first."""
     tf.config.experimental.enable_op_determinism()
+    first = DEFAULTS | runs[0]
     strategy = strategies.build_strategy(
-        settings["strategy"],
-        virtual_devices=settings["replicas"] * (settings["strategy"] == "mirrored"),
+        first["strategy"],
+        virtual_devices=first["replicas"] * (first["strategy"] == "mirrored"),
     )
+    for settings in runs:
+        if status := run(strategy, DEFAULTS | settings):
+            return status
+    return 0
+
+
+def run(strategy, settings):
     chief = strategies.is_chief(strategy)
     names = ("epochs", "precision", "ema", "steps_per_call", "xla")
     real = settings["network"] == "vgg16_unet"
@@ -216,7 +243,8 @@ def main(settings):
         build=vgg16_unet_in_float64 if real else network,
         **{name: settings[name] for name in names},
     )
-    workdir, callbacks = settings["workdir"], [_Sleep(settings["sleep"])]
+    workdir, scored = settings["workdir"], Scored()
+    callbacks = [_Sleep(settings["sleep"]), scored]
     progress = run_state.load_state(workdir, trainer.variables) if workdir else None
     trainer.progress = progress or trainer.progress
     trainer.check_workers_agree()
@@ -246,15 +274,9 @@ def main(settings):
     if settings["weights"]:
         index = os.environ.get("TF_CONFIG") and json.loads(os.environ["TF_CONFIG"])
         suffix = str(index["task"]["index"]) if index else ""
-        np.savez(
-            settings["weights"] + suffix,
-            *[variable.numpy() for variable in trainer.model.variables],
-            confusion=np.array(
-                [row["val_mean_iou"] for row in trainer.progress.history]
-            ),
-        )
+        np.savez(settings["weights"] + suffix, **arrays_of(trainer, scored))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(DEFAULTS | json.loads(sys.argv[1])))
+    sys.exit(main(*map(json.loads, sys.argv[1:])))

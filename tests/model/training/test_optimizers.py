@@ -69,6 +69,34 @@ def test_the_encoder_learns_at_its_share_of_the_rate():
     np.testing.assert_allclose(bias, 1 - 0.1, rtol=1e-5)
 
 
+def test_the_encoder_decays_at_its_share_of_the_rate():
+    weights = variables() + variables()
+    optimizer = build_optimizer(
+        learning_rate=0.1,
+        weight_decay=0.5,
+        total_steps=100,
+        encoder_variables=weights[:2],
+        encoder_rate_scale=0.25,
+    )
+    zeros = [np.zeros([2, 3]), np.zeros(3)]
+    encoder, _, decoder, bias = apply(optimizer, weights, zeros + zeros)
+    np.testing.assert_allclose(encoder, 1 - 0.025 * 0.5, rtol=1e-6)
+    np.testing.assert_allclose(decoder, 1 - 0.1 * 0.5, rtol=1e-6)
+    np.testing.assert_array_equal(bias, 1)
+
+
+def test_decay_and_step_are_those_of_keras():
+    gradients = [np.full([2, 3], 0.5), np.full(3, -0.25)]
+    ours = build_optimizer(learning_rate=0.1, weight_decay=0.5, total_steps=100)
+    keras_own = keras.optimizers.AdamW(WarmupCosine(0.1, 100), weight_decay=0.5)
+    keras_own.exclude_from_weight_decay(var_names=["bias"])
+    expected = apply(keras_own, variables(), gradients, steps=3)
+    for one, other in zip(
+        apply(ours, variables(), gradients, 3), expected, strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_clipping_can_be_left_out():
     gradients = [tf.fill([2, 3], 30.0), tf.ones(3)]
     assert clip_gradients(gradients, tf.constant(74.0), 0) is gradients

@@ -1,6 +1,4 @@
-import os
-import subprocess
-import sys
+import json
 
 import numpy as np
 import pytest
@@ -66,6 +64,49 @@ def test_a_damaged_state_and_other_variables_are_refused(tmp_path):
         load_state(tmp_path, some_variables())
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"speed": 1}, "speed in it is unknown here, and nothing is missing"),
+        ({"waited": None}, "nothing in it is unknown here, and waited is missing"),
+        ({"waited": None, "a": 1, "b": 2}, "a, b in it is .* and waited is missing"),
+    ],
+)
+def test_a_state_of_another_version_is_refused(change, message, tmp_path):
+    save_state(tmp_path, some_variables(), a_progress())
+    with np.load(tmp_path / "state.npz") as archive:
+        arrays = dict(archive)
+    fields = json.loads(str(arrays["progress"])) | change
+    fields = {name: value for name, value in fields.items() if value is not None}
+    arrays["progress"] = np.array(json.dumps(fields))
+    np.savez(tmp_path / "state.npz", **arrays)
+    for read in (read_progress, lambda folder: load_state(folder, some_variables())):
+        with pytest.raises(ValueError, match=f"another version .*: {message}.*--work"):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("progress", None),
+        ("progress", "[1]"),
+        ("progress", "nonsense"),
+        ("confusion", None),
+        ("variable_0", None),
+    ],
+)
+def test_a_state_with_a_part_lost_or_spoilt_is_refused(name, content, tmp_path):
+    save_state(tmp_path, some_variables(), a_progress())
+    with np.load(tmp_path / "state.npz") as archive:
+        arrays = dict(archive)
+    del arrays[name]
+    if content:
+        arrays[name] = np.array(content)
+    np.savez(tmp_path / "state.npz", **arrays)
+    with pytest.raises(ValueError, match="damaged"):
+        load_state(tmp_path, some_variables())
+
+
 def test_the_saver_saves_in_its_time_and_for_the_chief_only(tmp_path):
     class Trainer:
         variables, progress = some_variables(), a_progress()
@@ -97,43 +138,6 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="could not write .*state.npz"):
         save_state(tmp_path / "file" / "run", some_variables(), a_progress())
-
-
-FULL_DISK = """
-import resource, signal, sys, numpy as np, tensorflow as tf
-from tests.support.small_run import DETAILS, network
-from model.checkpoints import save_model
-from model.run_state import Progress, save_state
-model, folder = network(), sys.argv[1]
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
-for save in (
-    lambda: save_model(model, folder + "/m.keras", DETAILS),
-    lambda: save_state(folder, [tf.zeros([9999])], Progress(np.zeros([4, 4]))),
-):
-    try:
-        save()
-    except OSError as error:
-        print(error)
-"""
-
-
-def test_a_full_disk_is_said_and_harms_nothing(tmp_path):
-    """A limit on the size of a file stands in for the end of the disk."""
-    for name in ("state.npz", "m.keras"):
-        (tmp_path / name).write_text("saved earlier")
-    result = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": os.getcwd()},
-    )
-    model_error, state_error = result.stdout.splitlines()
-    assert "could not write" in model_error and "m.keras" in model_error
-    assert "could not write" in state_error and "Free some space" in state_error
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.keras", "state.npz"]
-    for path in tmp_path.iterdir():
-        assert path.read_text() == "saved earlier"
 
 
 def test_leftovers_of_a_killed_writer_are_removed(tmp_path):

@@ -16,8 +16,42 @@ def test_virtual_devices_need_mirrored():
         strategies.build_strategy("one_device", virtual_devices=2)
 
 
+WORKERS = {"worker": ["a:1", "b:1"]}
+
+
+def set_cluster(monkeypatch, cluster, **task):
+    text = json.dumps({"cluster": cluster, "task": task})
+    monkeypatch.setenv("TF_CONFIG", text)
+
+
 @pytest.mark.parametrize(
-    "config", [None, "nonsense", "{}", '{"cluster": {"worker": ["a:1"]}}']
+    "config",
+    [
+        None,
+        "nonsense",
+        "[]",
+        "null",
+        "{}",
+        '{"task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": ["a:1"]}}',
+        *(
+            json.dumps({"cluster": cluster, "task": task})
+            for cluster, task in (
+                (WORKERS, None),
+                (WORKERS, "worker"),
+                (WORKERS, {"index": 0}),
+                (WORKERS, {"type": "worker"}),
+                (WORKERS, {"type": "worker", "index": None}),
+                (WORKERS, {"type": "worker", "index": "first"}),
+                (WORKERS, {"type": "worker", "index": float("inf")}),
+                (None, {"type": "worker", "index": 0}),
+                (["a:1"], {"type": "worker", "index": 0}),
+                ({"worker": "a:1"}, {"type": "worker", "index": 0}),
+                ({"worker": [1, 2]}, {"type": "worker", "index": 0}),
+                ({"worker": {"first": "a:1"}}, {"type": "worker", "index": 0}),
+            )
+        ),
+    ],
 )
 def test_a_cluster_must_be_described(config, monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
@@ -27,12 +61,26 @@ def test_a_cluster_must_be_described(config, monkeypatch):
         strategies.build_strategy("multi_worker_mirrored")
 
 
-def test_a_task_outside_its_cluster_is_refused(monkeypatch):
-    task = {"type": "worker", "index": 2}
-    cluster = {"worker": ["a:1", "b:1"]}
-    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
-    with pytest.raises(ValueError, match="below its 2 workers: got 2"):
+@pytest.mark.parametrize("index", [2, -1, "2"])
+def test_a_task_outside_its_cluster_is_refused(index, monkeypatch):
+    set_cluster(monkeypatch, WORKERS, type="worker", index=index)
+    with pytest.raises(ValueError, match=f"below its 2 workers: got {index}"):
         strategies.build_strategy("multi_worker_mirrored")
+
+
+@pytest.mark.parametrize("job", ["chief", "wroker", "evaluator", ["worker"]])
+def test_a_task_that_does_not_train_is_refused(job, monkeypatch):
+    set_cluster(monkeypatch, WORKERS | {"evaluator": ["c:1"]}, type=job, index=0)
+    with pytest.raises(ValueError, match="task type must be worker or chief"):
+        strategies.build_strategy("multi_worker_mirrored")
+
+
+def test_an_index_may_be_a_string_as_tensorflow_has_it(monkeypatch):
+    set_cluster(monkeypatch, WORKERS | {"chief": ["c:1"]}, type="worker", index="1")
+    strategies.check_cluster()
+    assert tf.distribute.cluster_resolver.TFConfigClusterResolver().task_id == 1
+    set_cluster(monkeypatch, WORKERS | {"chief": ["c:1"]}, type="chief", index="0")
+    strategies.check_cluster()
 
 
 def test_one_process_is_its_own_chief():

@@ -13,11 +13,14 @@ import tensorflow as tf
 
 from model.network.losses import build_loss
 from model.training import run_state, strategies
+from model.training.averaged_weights import BatchStatistics
 from model.training.trainer import Interrupted
 from model.training.unfreezing import UnfreezeEncoder, later_variables
 from tests.support.small_run import (
     STEPS,
+    Scored,
     arrays,
+    arrays_of,
     evaluation_data,
     fit,
     make_trainer,
@@ -39,10 +42,11 @@ def assert_equal(first, second):
         np.testing.assert_array_equal(one, other)
 
 
-def run_small(settings, **environment):
-    """Starts tests.support.small_run in a process of its own."""
+def run_small(*runs, **environment):
+    """Starts tests.support.small_run in a process of its own, for one run or more."""
+    arguments = [json.dumps(settings) for settings in runs]
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.support.small_run", json.dumps(settings)],
+        [sys.executable, "-m", "tests.support.small_run", *arguments],
         env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | environment,
         stderr=subprocess.PIPE,
         text=True,
@@ -76,6 +80,14 @@ class Recorder(keras.callbacks.Callback):
         return super().__getattribute__(name)
 
 
+@pytest.fixture(scope="module")
+def one_epoch():
+    """A trainer after one epoch of plain settings, and what its callback recorded."""
+    trainer, recorder = make_trainer(), Recorder()
+    fit(trainer, callbacks=[recorder])
+    return trainer, recorder.calls
+
+
 def test_it_learns_and_reports_every_score():
     trainer = make_trainer(epochs=4)
     history = fit(trainer, 4).history
@@ -102,7 +114,7 @@ def test_a_step_uses_the_gradient_of_the_global_mean():
     expected = [v.numpy() for v in trainer.model.trainable_variables]
     other = make_trainer()
     iterator = iter(training_data(other.strategy)(0, 0))
-    results, counts = other._training_call(1)[0](iterator, tf.constant(0.0))
+    results, counts = other.steps.training_call(1)[0](iterator, tf.constant(0.0))
     np.testing.assert_allclose(results[0, 0], loss, rtol=1e-5)
     assert counts.sum() == masks[:8].size
     for one, variable in zip(expected, other.model.trainable_variables, strict=True):
@@ -120,10 +132,9 @@ def test_validation_leaves_padding_out():
     assert scores["pixel_accuracy"] == pytest.approx(accuracy, abs=1e-12)
 
 
-def test_callbacks_are_called_as_fit_calls_them():
-    recorder = Recorder()
-    fit(make_trainer(), 1, callbacks=[recorder])
-    names = [name for name, *_ in recorder.calls]
+def test_callbacks_are_called_as_fit_calls_them(one_epoch):
+    _, calls = one_epoch
+    names = [name for name, *_ in calls]
     assert [n for n in names if n.startswith("on_")] == [
         "on_train_begin",
         "on_epoch_begin",
@@ -134,7 +145,7 @@ def test_callbacks_are_called_as_fit_calls_them():
         "on_epoch_end",
         "on_train_end",
     ]
-    batches = [call[1] for call in recorder.calls if call[0] == "on_train_batch_end"]
+    batches = [call[1] for call in calls if call[0] == "on_train_batch_end"]
     assert batches == [0, 1, 2]
 
 
@@ -161,20 +172,18 @@ def test_the_stock_tensorboard_callback_works(tmp_path):
     assert (tmp_path / "train").is_dir() and (tmp_path / "validation").is_dir()
 
 
-def test_several_steps_a_call_give_the_same():
-    one, three = make_trainer(), make_trainer(steps_per_call=2)
-    fit(one)
+def test_several_steps_a_call_give_the_same(one_epoch):
+    one, three = one_epoch[0], make_trainer(steps_per_call=2)
     recorder = Recorder()
     fit(three, callbacks=[recorder])
     assert [c[1] for c in recorder.calls if c[0] == "on_train_batch_end"] == [1, 2]
     for a, b in zip(values(one), values(three), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
-    np.testing.assert_array_equal(one.progress.confusion, three.progress.confusion)
+    assert one.progress.history[0]["mean_iou"] == three.progress.history[0]["mean_iou"]
 
 
-def test_the_step_compiles_under_xla():
-    plain, compiled = make_trainer(), make_trainer(xla=True)
-    fit(plain)
+def test_the_step_compiles_under_xla(one_epoch):
+    plain, compiled = one_epoch[0], make_trainer(xla=True)
     fit(compiled)
     for a, b in zip(values(plain), values(compiled), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
@@ -182,20 +191,27 @@ def test_the_step_compiles_under_xla():
 
 def test_the_whole_step_of_the_real_network_compiles_under_xla():
     """As a TPU compiles it: forward, backward, clipping, AdamW and counts in one."""
-    plain, other = make_trainer(build=vgg16_unet), make_trainer(build=vgg16_unet)
-    first = [v.numpy() for v in other.model.trainable_variables]
+    trainer = make_trainer(build=vgg16_unet)
+    variables = [
+        v.value for v in (*trainer.model.variables, *trainer.optimizer.variables)
+    ]
+    at_first = [variable.numpy() for variable in variables]
     image, mask = (part[:2] for part in real_arrays())
     batch = image, mask, tf.constant(0.0)
+    steps = trainer.steps
 
-    def run(trainer, **options):
-        step = functools.partial(trainer._replica_step, trainer._gradients)
+    def run(**options):
+        for variable, value in zip(variables, at_first, strict=True):
+            variable.assign(value)
+        step = functools.partial(steps._replica_step, steps._gradients)
         compiled = tf.function(trainer.strategy.run, **options)
         numbers, counts = compiled(step, args=batch)
         weights = [v.numpy() for v in trainer.model.trainable_variables]
         return numbers.numpy(), counts.numpy(), weights
 
-    numbers, counts, weights = run(plain)
-    compiled_numbers, compiled_counts, compiled_weights = run(other, jit_compile=True)
+    first = [v.numpy() for v in trainer.model.trainable_variables]
+    numbers, counts, weights = run()
+    compiled_numbers, compiled_counts, compiled_weights = run(jit_compile=True)
     np.testing.assert_allclose(compiled_numbers, numbers, rtol=1e-3)
     assert compiled_counts.sum() == counts.sum() == mask.size
     for before, one, two in zip(first, weights, compiled_weights, strict=True):
@@ -219,19 +235,35 @@ def test_float16_overflow_halves_the_scale_and_leaves_the_weights():
     before = [v.numpy() for v in trainer.model.trainable_variables]
     trainer.optimizer.dynamic_scale.assign(1e30)
     iterator = iter(training_data(trainer.strategy)(0, 0))
-    trainer._training_call(1)[0](iterator, tf.constant(0.0))
+    trainer.steps.training_call(1)[0](iterator, tf.constant(0.0))
     assert float(trainer.optimizer.dynamic_scale) == pytest.approx(5e29)
     assert_equal(before, [v.numpy() for v in trainer.model.trainable_variables])
 
 
-@pytest.mark.parametrize("ema", [0.0, 0.5])
-@pytest.mark.parametrize("stop_at", [1, 3, 4, 7])
-def test_an_interrupted_run_ends_as_an_uninterrupted_one(stop_at, ema, tmp_path):
-    """Asks are before each training and each validation step, 6 an epoch."""
-    whole = make_trainer(epochs=3, ema=ema)
-    fit(whole, 3)
+@pytest.fixture(scope="module", params=[0.0, 0.5], ids=["plain", "ema"])
+def interrupted(request):
+    """Returns a trainer to interrupt, one to resume with, and what should come out.
+
+    The second has run its three epochs undisturbed: a resumption that left any of its
+    variables alone would be seen.
+    """
+    first, second = (make_trainer(epochs=3, ema=request.param) for _ in range(2))
+    at_first = values(first)
+    fit(second, 3)
+    return first, at_first, second, values(second), second.progress.history
+
+
+# Asked before each step of training, 3 an epoch, of measuring the statistics of
+# averaged weights, 3 too, and of validation, 3.
+@pytest.mark.parametrize("stop_at", [1, 3, 4, 7, 10])
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(
+    stop_at, interrupted, tmp_path
+):
+    first, at_first, second, expected, expected_rows = interrupted
+    for variable, value in zip(first.variables, at_first, strict=True):
+        variable.assign(value)
+    first.progress = run_state.Progress(confusion=np.zeros([4, 4], np.int64))
     asked = iter(range(100))
-    first = make_trainer(epochs=3, ema=ema)
     saver = run_state.Saver(tmp_path, first, minutes=10)
     with pytest.raises(Interrupted):
         fit(
@@ -240,12 +272,12 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(stop_at, ema, tmp_path)
             save_state=saver.save,
             wants_stop=lambda: next(asked) >= stop_at,
         )
-    second = make_trainer(epochs=3, ema=ema)
     second.progress = run_state.load_state(tmp_path, second.variables)
+    assert second.progress.epoch < 2
     history = fit(second, 3)
-    assert_equal(values(whole), values(second))
+    assert_equal(expected, values(second))
     assert history.epoch == [0, 1, 2]
-    rows = zip(whole.progress.history, second.progress.history, strict=True)
+    rows = zip(expected_rows, second.progress.history, strict=True)
     timings = {"images_per_second", "input_wait"}
     for one, other in rows:
         assert {k: v for k, v in one.items() if k not in timings} == {
@@ -305,12 +337,53 @@ def test_averaged_weights_are_what_is_scored_and_saved():
     assert np.abs(seen[-1] - first).max() > 0
 
 
+def test_averaged_weights_have_the_statistics_of_their_own_activations():
+    """Those left by training are off by more than a tenth of a standard deviation."""
+    trainer = make_trainer(epochs=4, ema=0.5)
+    layer = trainer.model.layers[3]
+    before = keras.Model(trainer.model.input, layer.input)
+    errors = []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            errors.append(self.off_by())
+
+        def off_by(self):
+            features = before(arrays()[0], training=False).numpy().reshape(-1, 16)
+            mean, deviation = features.mean(0), features.std(0)
+            return (
+                np.abs(layer.moving_mean.numpy() - mean) / deviation,
+                np.abs(np.sqrt(layer.moving_variance.numpy()) / deviation - 1),
+            )
+
+    look = Look()
+    fit(trainer, 4, callbacks=[look])
+    assert np.max(errors) < 1e-4
+    with trainer.averaged_weights.in_use():
+        assert np.max(look.off_by()) > 0.1
+
+
+def test_statistics_of_batches_are_pooled():
+    model = network()
+    layer, statistics = model.layers[3], BatchStatistics(model)
+    with statistics.of_one_batch():
+        assert layer.momentum == 0
+    assert layer.momentum == 0.9
+    with statistics.kept():
+        # Values 0, 2 and 4, 6: a mean of 3, and 1 within batches and 4 between them.
+        statistics.pool([[np.full(16, m), np.ones(16)] for m in (1.0, 5.0)])
+        np.testing.assert_array_equal(layer.moving_mean.numpy(), 3)
+        np.testing.assert_array_equal(layer.moving_variance.numpy(), 1 + 4)
+    np.testing.assert_array_equal(layer.moving_mean.numpy(), 0)
+    np.testing.assert_array_equal(layer.moving_variance.numpy(), 1)
+
+
 def test_the_average_follows_its_formula():
     trainer = make_trainer(ema=0.75)
     iterator = iter(training_data(trainer.strategy)(0, 0))
     expected = trainer.model.get_weights()[0]
     for _ in range(2):
-        trainer._training_call(1)[0](iterator, tf.constant(0.0))
+        trainer.steps.training_call(1)[0](iterator, tf.constant(0.0))
         expected = 0.75 * expected + 0.25 * trainer.model.get_weights()[0]
     actual = trainer.averaged_weights.averages[0].numpy()
     np.testing.assert_allclose(actual, expected, atol=1e-6)
@@ -355,45 +428,53 @@ def test_a_batch_that_replicas_cannot_share_is_refused():
 
 
 @pytest.fixture(scope="module")
-def one_device(tmp_path_factory):
-    """Weights and scores of one epoch, three steps, on one device."""
-    path = tmp_path_factory.mktemp("one") / "one"
-    assert_succeeds(run_small({"weights": str(path), "ema": 0.9}))
-    return np.load(f"{path}.npz")
+def one_device():
+    """Trained and scored weights, and scores, of one epoch, 3 steps, on one device."""
+    trainer, scored = make_trainer(ema=0.9), Scored()
+    fit(trainer, callbacks=[scored])
+    return arrays_of(trainer, scored)
 
 
-def assert_agrees(path, one_device):
-    other = np.load(path)
-    assert other.files == one_device.files
-    for name in other.files:
-        expected = one_device[name]
-        tolerance = 1e-5 * np.abs(expected).max()
-        np.testing.assert_allclose(other[name], expected, rtol=0, atol=tolerance)
-    np.testing.assert_array_equal(other["confusion"], one_device["confusion"])
+@pytest.fixture(scope="module")
+def two_devices(tmp_path_factory):
+    """Folder of `small.npz` and `real.npz`, the same on two devices; one process.
 
-
-def test_two_devices_equal_one(one_device, tmp_path):
-    settings = {"strategy": "mirrored", "replicas": 2, "ema": 0.9}
-    assert_succeeds(run_small(settings | {"weights": str(tmp_path / "two")}))
-    assert_agrees(tmp_path / "two.npz", one_device)
-
-
-def test_two_devices_equal_one_on_the_real_network(tmp_path):
-    """In float64: in float32 rounding flips ReLUs and pools of the deep encoder.
-
-    Within three steps the flips and AdamW, which gives a weight of small gradient as
-    large a step as any, then part a few biases by 5 % of their largest value, 0.002.
+    In float64 for the real network: in float32 rounding flips ReLUs and pools of the
+    deep encoder. Within three steps the flips and AdamW, which gives a weight of small
+    gradient as large a step as any, then part a few biases by 5 % of their largest
+    value, 0.002.
     """
-    settings = {"strategy": "mirrored", "replicas": 2, "network": "vgg16_unet"}
-    process = run_small(settings | {"weights": str(tmp_path / "two")})
-    trainer = make_trainer(build=vgg16_unet_in_float64)
-    fit(trainer, batches=real_arrays)
+    folder = tmp_path_factory.mktemp("two")
+    settings = {"strategy": "mirrored", "replicas": 2}
+    small = settings | {"ema": 0.9, "weights": str(folder / "small")}
+    real = settings | {"network": "vgg16_unet", "weights": str(folder / "real")}
+    process = run_small(small, real)
+    yield folder, process
+    process.kill()
+    process.communicate()
+
+
+def assert_agrees(path, expected):
+    other = np.load(path)
+    assert set(other.files) == set(expected)
+    for name, value in expected.items():
+        tolerance = 1e-5 * np.abs(value).max()
+        np.testing.assert_allclose(other[name], value, rtol=0, atol=tolerance)
+    np.testing.assert_array_equal(other["mean_iou"], expected["mean_iou"])
+
+
+def test_two_devices_equal_one_on_the_real_network(two_devices):
+    folder, process = two_devices
+    trainer, scored = make_trainer(build=vgg16_unet_in_float64), Scored()
+    fit(trainer, batches=real_arrays, callbacks=[scored])
     assert_succeeds(process)
-    two = np.load(tmp_path / "two.npz")
-    for index, variable in enumerate(trainer.model.variables):
-        one = variable.numpy()
-        tolerance = 1e-5 * np.abs(one).max()
-        np.testing.assert_allclose(two[f"arr_{index}"], one, rtol=0, atol=tolerance)
+    assert_agrees(folder / "real.npz", arrays_of(trainer, scored))
+
+
+def test_two_devices_equal_one(one_device, two_devices):
+    folder, process = two_devices
+    assert_succeeds(process)
+    assert_agrees(folder / "small.npz", one_device)
 
 
 def test_two_workers_equal_one_device_and_the_chief_writes(one_device, tmp_path):
