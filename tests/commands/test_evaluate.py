@@ -14,9 +14,9 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import lunar_tfds
-from commands import evaluate, predict
+from commands import common, evaluate, predict
 from lunar_tfds import palette
-from model.evaluation import scoring
+from model.evaluation import bootstrap, scoring
 from model.inference.predictor import Predictor
 from pipeline import batching
 from tests.support import stand_in
@@ -29,7 +29,7 @@ NUM_FRAMES = 10
 
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch):
-    monkeypatch.setattr(scoring, "BOOTSTRAP_RESAMPLES", 200)
+    monkeypatch.setattr(bootstrap, "BOOTSTRAP_RESAMPLES", 200)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_a_baseline(scored, checkpoint, tiny_data_dir, tmp_path):
     worse = stand_in.run(
         evaluate, f"--checkpoint={blurred}", *flags, f"--output_dir={tmp_path / 'w'}"
     )
-    assert worse == evaluate.EXIT_WORSE
+    assert worse == common.EXIT_WORSE
     metrics = json.loads((tmp_path / "w" / "metrics.json").read_text())
     assert metrics["comparison"]["changes"]["mean_iou"]["interval_95"][1] < 0
     assert "worse than" in (tmp_path / "w" / "report.html").read_text()
@@ -207,13 +207,27 @@ def test_it_runs_as_a_command(tmp_path):
 
 def test_the_report_needs_nothing_else(scored):
     page = (scored[1] / "report.html").read_text()
-    addresses = re.findall(r'(?:src|href)="([^"]{0,30})', page)
-    assert addresses and all(a.startswith("data:") for a in addresses)
-    assert "http" not in page and "<script" not in page and "url(" not in page
+    assert_leads_nowhere(page)
     encoded = re.findall(r'src="data:image/\w+;base64,([^"]+)"', page)
     assert len(encoded) == 4 * 2 * scoring.NUM_PICTURED
     for data in encoded:
         assert Image.open(io.BytesIO(base64.b64decode(data))).size == (480, 320)
+    charts = re.findall(r'"data:image/svg\+xml;base64,([^"]+)"', page)
+    assert len(charts) == 2 * 2  # Each for a light and a dark page.
+    for data in charts:
+        assert_leads_nowhere(base64.b64decode(data).decode())
+
+
+def assert_leads_nowhere(page):
+    """Checks that no address on a page, or in a chart, leads outside of it."""
+    addresses = re.findall(r'(?:src|srcset|href)\s*=\s*"([^"]{0,30})', page)
+    addresses += re.findall(r"url\(([^)]{0,30})", page)
+    assert addresses and all(a.startswith(("data:", "#")) for a in addresses)
+    assert "<script" not in page and "@import" not in page
+    # Base64 may spell anything. The names of XML's vocabularies are no addresses.
+    rest = re.sub(r"base64,[A-Za-z0-9+/=]+", "", page)
+    rest = re.sub(r'xmlns(?::\w+)?="[^"]+"', "", rest)
+    assert "http" not in rest
 
 
 def find_browser():
@@ -229,9 +243,10 @@ window.problems = [];
 addEventListener("error", e => problems.push(String(e.message || e.target.src)), true);
 addEventListener("load", () => {
   const seen = [...document.images].map(i => [i.naturalWidth, i.clientWidth]);
-  const svgs = [...document.querySelectorAll("svg")].map(s => s.clientHeight);
+  const charts = [...document.querySelectorAll("picture")].map(
+    p => p.querySelector("img").currentSrc === p.querySelector("source").srcset);
   const wide = document.documentElement.scrollWidth - innerWidth;
-  document.title = JSON.stringify({seen, svgs, wide, problems});
+  document.title = JSON.stringify({seen, charts, wide, problems});
 });
 </script>"""
 
@@ -261,9 +276,9 @@ def test_a_browser_draws_the_report(scored, tmp_path, scheme):
     title = re.search(r"<title>(.*?)</title>", result.stdout).group(1)
     found = json.loads(title.replace("&quot;", '"'))
     assert found["problems"] == [] and found["wide"] <= 0
-    assert len(found["seen"]) == 8 * scoring.NUM_PICTURED
+    assert len(found["seen"]) == 8 * scoring.NUM_PICTURED + 2
     assert all(natural > 0 and shown > 100 for natural, shown in found["seen"])
-    assert found["svgs"] and all(height > 5 for height in found["svgs"])
+    assert found["charts"] == [scheme == "dark"] * 2
     subprocess.run(
         [*common, f"--screenshot={picture}", probe.as_uri()],
         capture_output=True,

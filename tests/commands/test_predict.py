@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from commands import predict
+from commands import common, predict
 from lunar_tfds import palette
 from tests.support import stand_in, tiny_frames
 
@@ -109,7 +109,7 @@ def test_unreadable_files_are_reported_and_skipped(
         f"--output_dir={output}",
         "--batch_size=2",
     )
-    assert status == predict.EXIT_SKIPPED
+    assert status == common.EXIT_SKIPPED
     assert "empty.png" in caplog.text and "half.png" in caplog.text
     summary = rows(output)
     assert "0 bytes" in summary["empty.png"]["error"]

@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+from lunar_tfds import command_line
 from lunar_tfds.palette import CLASS_NAMES
-from model.evaluation.model_card import model_card
+from model.evaluation.model_card import CardConfig, model_card, write_card
 from model.network import cost
 from model.network.checkpoints import save_model
 from model.network.vgg16_unet import build_vgg16_unet
@@ -102,6 +103,20 @@ def test_the_least_details_make_a_card_that_says_what_is_not_known():
     card = model_card({name: DETAILS[name] for name in names})
     assert "Not evaluated: run evaluate.py" in card
     assert "## Training\n" not in card
+
+
+def test_bad_input_is_one_line(tmp_path, caplog):
+    (tmp_path / "broken.json").write_text('{"split": ')
+    (tmp_path / "other.json").write_text("[1, 2]")
+    for flag, message in (
+        ("--checkpoint=none", "no checkpoint at none: the file does not exist"),
+        (f"--metrics={tmp_path / 'broken.json'}", "cannot read the metrics"),
+        (f"--metrics={tmp_path / 'other.json'}", "is not a metrics.json"),
+        ("--metric=x", "Unknown command line flag"),
+    ):
+        caplog.clear()
+        status = command_line.run(CardConfig, write_card, ["model_card", flag])
+        assert status == 1 and message in caplog.text, caplog.text
 
 
 def test_command_writes_the_card_beside_the_checkpoint(network, tmp_path):

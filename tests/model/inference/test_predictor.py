@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from lunar_tfds import palette
-from model.inference.predictor import Predictor, blend_window, tile_starts
+from model.inference.predictor import Predictor
+from model.inference.tiling import blend_window, tile_starts
 from model.network.checkpoints import save_model
 from pipeline.resize import resize_image
 from tests.support import stand_in, tiny_frames
