@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -27,9 +28,11 @@ SPLIT = "train[:4]+validation+test"
 NUM_FRAMES = 10
 
 
-@pytest.fixture(autouse=True)
-def few_draws(monkeypatch):
-    monkeypatch.setattr(bootstrap, "BOOTSTRAP_RESAMPLES", 200)
+@pytest.fixture(autouse=True, scope="module")
+def few_draws():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bootstrap, "BOOTSTRAP_RESAMPLES", 200)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -193,16 +196,27 @@ def test_bad_input_is_one_line(checkpoint, tiny_data_dir, tmp_path, caplog):
         assert not list((tmp_path / "out").glob("*"))
 
 
-def test_it_runs_as_a_command(tmp_path):
-    result = subprocess.run(
-        [sys.executable, ROOT / "evaluate.py", f"--checkpoint={tmp_path}"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
+def test_the_launcher_exits_with_the_commands_status(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", f"--checkpoint={tmp_path}"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(ROOT / "evaluate.py", run_name="__main__")
+    assert end.value.code == 1
+    assert "Traceback" not in caplog.text and "no checkpoint" in caplog.text
+
+
+def test_python_evaluates_as_the_command_does(
+    scored, checkpoint, tiny_data_dir, tmp_path
+):
+    metrics, _ = scored
+    config = evaluate.EvaluateConfig(
+        checkpoint=checkpoint,
+        data_dir=str(tiny_data_dir),
+        split=SPLIT,
+        output_dir=tmp_path,
     )
-    assert result.returncode == 1
-    assert "Traceback" not in result.stderr and "no checkpoint" in result.stderr
+    assert evaluate.evaluate(config) == 0
+    assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
 
 
 def test_the_report_needs_nothing_else(scored):
@@ -265,7 +279,7 @@ def test_a_browser_draws_the_report(scored, tmp_path, scheme):
         *(["--force-dark-mode"] if scheme == "dark" else []),
     ]
     result = subprocess.run(
-        [*common, "--dump-dom", probe.as_uri()],
+        [*common, "--dump-dom", f"--screenshot={picture}", probe.as_uri()],
         capture_output=True,
         text=True,
         timeout=120,
@@ -279,13 +293,6 @@ def test_a_browser_draws_the_report(scored, tmp_path, scheme):
     assert len(found["seen"]) == 8 * scoring.NUM_PICTURED + 2
     assert all(natural > 0 and shown > 100 for natural, shown in found["seen"])
     assert found["charts"] == [scheme == "dark"] * 2
-    subprocess.run(
-        [*common, f"--screenshot={picture}", probe.as_uri()],
-        capture_output=True,
-        timeout=120,
-        check=True,
-        env=os.environ | {"HOME": str(tmp_path)},
-    )
     pixels = np.asarray(Image.open(picture).convert("RGB"))
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 500
     red = (pixels == (255, 0, 0)).all(-1)

@@ -1,13 +1,13 @@
 import json
 import math
-import os
-import subprocess
+import runpy
 import sys
 
 import pytest
 
 from lunar_tfds import command_line
 from lunar_tfds.palette import CLASS_NAMES
+from model.evaluation import model_card as model_card_module
 from model.evaluation.model_card import CardConfig, model_card, write_card
 from model.network import cost
 from model.network.checkpoints import save_model
@@ -119,15 +119,14 @@ def test_bad_input_is_one_line(tmp_path, caplog):
         assert status == 1 and message in caplog.text, caplog.text
 
 
-def test_command_writes_the_card_beside_the_checkpoint(network, tmp_path):
+def test_command_writes_the_card_beside_the_checkpoint(network, tmp_path, monkeypatch):
     checkpoint, metrics = tmp_path / "moon.keras", tmp_path / "metrics.json"
     save_model(network, checkpoint, DETAILS)
     metrics.write_text(json.dumps(METRICS))
-    subprocess.run(
-        [sys.executable, "-m", "model.evaluation.model_card"]
-        + [f"--checkpoint={checkpoint}", f"--metrics={metrics}"],
-        check=True,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
-    )
+    flags = [f"--checkpoint={checkpoint}", f"--metrics={metrics}"]
+    monkeypatch.setattr(sys, "argv", ["model_card", *flags])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(model_card_module.__file__, run_name="__main__")
+    assert end.value.code == 0
     card = (tmp_path / "moon.md").read_text()
     assert card == model_card(DETAILS, cost.block_costs(network)[-1], METRICS)

@@ -1,9 +1,12 @@
 import io
+import itertools
+import time
 import zipfile
 
 import pytest
 from PIL import Image
 
+from model.inference import image_files
 from model.inference.image_files import find_images
 from tests.model.inference.test_images import GREY, save
 
@@ -46,6 +49,39 @@ def test_a_zip_is_read_in_place(tmp_path):
     (tmp_path / "x.zip").write_bytes(data[: len(data) // 2])
     with pytest.raises(ValueError, match="not a whole zip"):
         find_images(tmp_path / "x.zip")
+
+
+def test_the_list_of_a_zip_is_read_once(tmp_path, monkeypatch):
+    stream = io.BytesIO()
+    Image.fromarray(GREY).save(stream, format="PNG")
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        for number in range(5):
+            archive.writestr(f"{number}.png", stream.getvalue())
+    listed = []
+    read_list = zipfile.ZipFile._RealGetContents
+    monkeypatch.setattr(
+        zipfile.ZipFile,
+        "_RealGetContents",
+        lambda archive: (listed.append(archive), read_list(archive)),
+    )
+    for file in find_images(tmp_path / "x.zip"):
+        assert file.read().shape == (3, 4, 3)
+    assert len(listed) == 1
+
+
+def test_names_of_very_many_files_are_found_fast_and_all_differ(tmp_path):
+    # As many stems as files; one stem for all; and paths that are the same word.
+    separators = itertools.product("/.", repeat=11)
+    words = [f"{''.join('x' + s for s in each)}y/s.png" for each in separators]
+    names = [f"{n}.png" for n in range(20_000)]
+    names += [f"{n}/a.png" for n in range(20_000)] + words
+    start = time.perf_counter()
+    found = image_files._result_names([(name, tmp_path, None) for name in names])
+    assert time.perf_counter() - start < 3
+    assert len(set(found)) == len(names)
+    assert found[7] == "7" and found[20_007] == "7_a_png"
+    word = "x_" * 11 + "y_s_png"
+    assert found[-len(words) :] == [word + "_" * n for n in range(len(words))]
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.9])

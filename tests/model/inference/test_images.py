@@ -1,4 +1,5 @@
 import struct
+import warnings
 import zlib
 
 import numpy as np
@@ -82,6 +83,22 @@ def test_unreadable_files_say_why(tmp_path):
             images.read_image(whole)
 
 
+def test_reading_leaves_the_warning_filters_of_other_threads_alone(
+    tmp_path, monkeypatch
+):
+    path = save(tmp_path / "a.png", GREY)
+    filters, seen = list(warnings.filters), []
+    opened = Image.open
+
+    def spy(*args):
+        seen.append(list(warnings.filters))
+        return opened(*args)
+
+    monkeypatch.setattr(images.Image, "open", spy)
+    images.read_image(path)
+    assert seen == [filters]
+
+
 def png_that_claims(width, height):
     """A PNG of a few bytes whose header claims a huge picture."""
 
@@ -94,7 +111,8 @@ def png_that_claims(width, height):
     return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize("size", [(10_000, 8_000), (60_000, 60_000)])
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("size", [(10_000, 8_000), (10_000, 9_000), (60_000, 60_000)])
 def test_decompression_bombs_are_refused_before_unpacking(size):
     with pytest.raises(ValueError, match="Crop it or scale it down"):
         images.decode_image(png_that_claims(*size))
