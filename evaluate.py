@@ -1,6 +1,8 @@
 """Starts `commands.evaluate`."""
 
-import runpy
+import sys
+
+from commands.evaluate import main
 
 if __name__ == "__main__":
-    runpy.run_module("commands.evaluate", run_name="__main__", alter_sys=True)
+    sys.exit(main())

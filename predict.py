@@ -1,6 +1,8 @@
 """Starts `commands.predict`."""
 
-import runpy
+import sys
+
+from commands.predict import main
 
 if __name__ == "__main__":
-    runpy.run_module("commands.predict", run_name="__main__", alter_sys=True)
+    sys.exit(main())

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from absl import logging
 
+from commands import common
 from lunar_tfds import command_line, settings
 from lunar_tfds.atomic_files import write_text
 from lunar_tfds.settings import at_least, setting
@@ -18,20 +19,16 @@ from model.export import formats, placement, verification
 from model.export.calibration import calibration_images
 from model.export.card import artifact_card
 from model.inference.output_folder import make_output_folder
-from model.inference.predictor import Predictor
+from model.inference.predictor import Predictor, checkpoint_setting
 from pipeline import batching
 from pipeline.selection import Selection
-
-EXIT_DROP = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportConfig:
     """What to export, and where to."""
 
-    checkpoint: str = setting(
-        "runs/vgg16_unet", "A .keras file, or a workdir: its best.", is_path=True
-    )
+    checkpoint: str = checkpoint_setting()
     format: str = setting(
         "saved_model", "What to write.", choices=tuple(formats.FORMATS)
     )
@@ -55,8 +52,6 @@ class ExportConfig:
     )
 
     def __post_init__(self):
-        if self.output == "":
-            object.__setattr__(self, "output", None)
         settings.check(self)
 
 
@@ -102,7 +97,7 @@ def export(config: ExportConfig) -> int:
                 "written. Pass --allow_drop to keep it, or use another --format.",
                 *(before.mean_iou, after.mean_iou, verification.LARGEST_DROP, output),
             )
-            return EXIT_DROP
+            return common.EXIT_WORSE
         # The card first: it tells the next export that the artifact is its own.
         card = artifact_card(predictor, before, after, output, config.split)
         write_text(placement.card_path(output), card)

@@ -83,7 +83,7 @@ def check(settings: Any) -> None:
         if is_settings(field):
             continue
         rule, choices = field.metadata["rule"], field.metadata["choices"]
-        if value is None and field.default is None:
+        if value in (None, "") and field.default is None:
             if field.metadata["missing"]:
                 raise ValueError(
                     f"--{prefix}{field.name} is missing: {field.metadata['missing']}"

@@ -6,16 +6,20 @@ Sections follow Mitchell et al. 2019, "Model Cards for Model Reporting"; the hea
 the one that model hubs read.
 """
 
-import json
+import dataclasses
 import pathlib
+import sys
+from typing import Any
 
-from absl import app, flags, logging
+from absl import logging
 
+from lunar_tfds import command_line, settings
 from lunar_tfds.atomic_files import write_text
+from lunar_tfds.settings import setting
+from model.evaluation.summary import SCORE_NAMES, read_metrics
+from model.inference.predictor import checkpoint_setting
 from model.network.checkpoints import load_checkpoint
-from model.network.cost import block_costs
-
-SCORE_NAMES = ("mean_iou", "mean_dice", "rock_iou", "rock_dice", "pixel_accuracy")
+from model.network.cost import BlockCost, block_costs
 
 HEADER = """\
 ---
@@ -70,11 +74,30 @@ LIMITS = """\
 """
 
 
-def model_card(details, costs=None, metrics=None):
+@dataclasses.dataclass(frozen=True)
+class CardConfig:
+    """Settings of a model card."""
+
+    checkpoint: str = checkpoint_setting()
+    metrics: str | None = setting(None, "metrics.json of evaluate.py.", is_path=True)
+    output: str | None = setting(
+        None, "File; by default beside the checkpoint, .md.", is_path=True
+    )
+
+    def __post_init__(self):
+        """Raises ValueError for a setting that cannot be."""
+        settings.check(self)
+
+
+def model_card(
+    details: dict[str, Any],
+    costs: BlockCost | None = None,
+    metrics: dict[str, Any] | None = None,
+) -> str:
     """Returns the card's text.
 
     Args:
-        details: dict of a checkpoint, from `model.checkpoints.read_details`. Only
+        details: dict of a checkpoint, from `checkpoints.read_details`. Only
             `image_size`, `mask` and `class_names` are needed.
         costs: BlockCost of the whole network, the last of
             `model.network.cost.block_costs`, or None.
@@ -89,7 +112,7 @@ def model_card(details, costs=None, metrics=None):
     return "\n".join(part for part in parts if part)
 
 
-def _network(details, costs):
+def _network(details: dict[str, Any], costs: BlockCost | None) -> str:
     """Returns what the network is, takes and gives."""
     size = _size(details["image_size"])
     names = ", ".join(
@@ -114,7 +137,7 @@ def _network(details, costs):
     return "\n".join(lines) + "\n"
 
 
-def _data(details):
+def _data(details: dict[str, Any]) -> str:
     """Returns which masks and which copy of the dataset were used."""
     dataset = details.get("dataset") or {}
     lines = [f"\n- Masks: `{details['mask']}`."]
@@ -128,7 +151,7 @@ def _data(details):
     return "\n".join(lines) + "\n"
 
 
-def _training(details):
+def _training(details: dict[str, Any]) -> str:
     """Returns how it was trained, or nothing where the checkpoint does not say."""
     lines = []
     if "encoder_weights" in details:
@@ -147,7 +170,7 @@ def _training(details):
     return "## Training\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
-def _scores(details, metrics):
+def _scores(details: dict[str, Any], metrics: dict[str, Any] | None) -> str:
     """Returns the table of scores, which names the split they were measured on."""
     if metrics is not None:
         return _evaluated(metrics)
@@ -171,12 +194,12 @@ def _scores(details, metrics):
     )
 
 
-def _evaluated(metrics):
+def _evaluated(metrics: dict[str, Any]) -> str:
     """Returns the table of an evaluate.py run."""
     intervals = metrics.get("confidence_intervals_95") or {}
     rows = [(f"`{n}`", metrics.get(n), intervals.get(n)) for n in SCORE_NAMES]
     rows += [
-        (f"IoU `{name}`", value)
+        (f"IoU `{name}`", value, None)
         for name, value in (metrics.get("iou_per_class") or {}).items()
     ]
     where = (
@@ -188,7 +211,7 @@ def _evaluated(metrics):
     return "\n".join(["## Scores\n", where, *_table(rows)])
 
 
-def _table(rows):
+def _table(rows: list[tuple[Any, ...]]) -> list[str]:
     """Returns Markdown lines of (name, value or None[, interval or None]) rows."""
     lines = ["| score | value |", "|---|---|"]
     for name, value, *interval in rows:
@@ -200,7 +223,7 @@ def _table(rows):
     return [*lines, ""]
 
 
-def _size(image_size):
+def _size(image_size: Any) -> str:
     """Returns 'height, width' of an int, a pair or None."""
     if image_size is None:
         return "H, W"
@@ -209,25 +232,22 @@ def _size(image_size):
     return ", ".join(str(pixels) for pixels in image_size)
 
 
-def main(argv):
-    """Writes the card of a checkpoint."""
-    del argv
-    values = flags.FLAGS
-    model, details, path = load_checkpoint(values.checkpoint)
-    metrics = None
-    if values.metrics:
-        metrics = json.loads(pathlib.Path(values.metrics).read_text(encoding="utf-8"))
+def write_card(config: CardConfig) -> int:
+    """Writes the card of a checkpoint; returns the exit status.
+
+    Raises:
+        ValueError: no such checkpoint, or a broken metrics.json.
+        OSError: the card cannot be written.
+    """
+    metrics = read_metrics(config.metrics, "metrics") if config.metrics else None
+    model, details, path = load_checkpoint(config.checkpoint)
     has_size = None not in model.input_shape[1:]
     card = model_card(details, block_costs(model)[-1] if has_size else None, metrics)
-    output = values.output or pathlib.Path(path).with_suffix(".md")
+    output = config.output or path.with_suffix(".md")
     write_text(output, card)
     logging.info("Model card written to %s", output)
+    return command_line.EXIT_DONE
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string(
-        "checkpoint", None, "Checkpoint file, or workdir.", required=True
-    )
-    flags.DEFINE_string("metrics", None, "metrics.json of evaluate.py.")
-    flags.DEFINE_string("output", None, "File; by default beside the checkpoint, .md.")
-    app.run(main)
+    sys.exit(command_line.run(CardConfig, write_card))

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from model.evaluation import scoring
+from model.evaluation import scoring, summary
 from model.export import formats
 from model.inference.predictor import Predictor
 from model.network.checkpoints import inference_copy
@@ -28,7 +28,7 @@ class Measured:
 
     Attributes:
         title: `checkpoint`, or the name of the format.
-        metrics: dict, see `scoring.summarize`.
+        metrics: dict, see `summary.summarize`.
         size_bytes: of the file, or of all files in the folder.
         latency_ms: median time for one image on the CPU, ms.
     """
@@ -78,7 +78,7 @@ def compare(
 def score(
     predictor: Predictor, examples: tf.data.Dataset, title: str
 ) -> dict[str, Any]:
-    """Returns the metrics of a predictor on examples, see `scoring.summarize`."""
+    """Returns the metrics of a predictor on examples, see `summary.summarize`."""
     print(f"Scoring the {title}")
     progress = keras.utils.Progbar(int(examples.cardinality()), unit_name="frame")
     scored = scoring.evaluate(
@@ -87,7 +87,7 @@ def score(
         num_pictured=1,
         progress=progress.update,
     )
-    return scoring.summarize(scored)
+    return summary.summarize(scored)
 
 
 def on_cpu(model: keras.Model, image_size: int) -> formats.Artifact:

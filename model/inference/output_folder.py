@@ -1,12 +1,10 @@
-"""Folders and files of results: found unwritable before the work, written whole."""
+"""Folders of results, found unwritable before the work."""
 
 import pathlib
 import tempfile
 
-from lunar_tfds.atomic_files import atomic_path
 
-
-def make_output_folder(path):
+def make_output_folder(path: str | pathlib.Path) -> pathlib.Path:
     """Returns the folder `path`, made if it is missing, after writing there once.
 
     Raises:
@@ -23,9 +21,3 @@ def make_output_folder(path):
             "Choose another with --output_dir (export.py: --output) or make it writable"
         ) from error
     return folder
-
-
-def write_bytes(path, data):
-    """Writes `data` to `path`, whole or not at all; errors as `atomic_path`."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)

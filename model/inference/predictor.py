@@ -1,27 +1,36 @@
 """From images to class masks: the one path of evaluation, prediction and export."""
 
+import itertools
 import pathlib
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from lunar_tfds import settings
 from lunar_tfds.palette import CLASS_NAMES
 from model.inference.images import read_image
+from model.inference.tiling import Tiling
 from model.network.checkpoints import load_checkpoint
+from model.network.vgg16_unet import nearest_size
 from pipeline.resize import resize_image
 
 # Test-time augmentation: the network sees the image at these multiples of its trained
 # size, each time as it is and mirrored left to right. Not upside down: the sky is up.
 TTA_SCALES = (0.75, 1.0, 1.25)
-# Height and width of a tile, px: a training frame, so that rocks have the size and
-# proportions that the network knows.
-TILE_SIZE = (480, 720)
-# Share of a tile that its neighbour covers too, at least.
-TILE_OVERLAP = 0.25
-# The network's input size must be a multiple of this (four poolings).
-_STRIDE = 16
+
+# An image: uint8 [height, width, 3] RGB, or the path of an image file.
+Image = np.ndarray | str | pathlib.Path
+Size = tuple[int, int]  # Height and width, px.
+
+
+def checkpoint_setting() -> Any:
+    """Returns the field of --checkpoint, the same in every command."""
+    return settings.setting(
+        "runs/vgg16_unet", "A .keras file, or a workdir: its best.", is_path=True
+    )
 
 
 class Prediction(NamedTuple):
@@ -36,7 +45,7 @@ class Prediction(NamedTuple):
     probabilities: np.ndarray
 
     @property
-    def uncertainty(self):
+    def uncertainty(self) -> np.ndarray:
         """float32 [height, width]: entropy over its maximum, 0 certain, 1 guessing."""
         p = np.clip(self.probabilities, 1e-12, 1.0)
         entropy = -np.sum(p * np.log(p), axis=-1) / np.log(p.shape[-1])
@@ -82,12 +91,18 @@ class Predictor:
     """
 
     def __init__(
-        self, checkpoint, *, tta=False, tile=False, batch_size=None, network=None
+        self,
+        checkpoint: str | pathlib.Path,
+        *,
+        tta: bool = False,
+        tile: bool = False,
+        batch_size: int | None = None,
+        network: Callable[[tf.Tensor], Any] | None = None,
     ):
         self.model, self.details, self.path = load_checkpoint(checkpoint)
-        self.class_names = tuple(self.details["class_names"])
-        self.image_size = self.details["image_size"]
-        self.mask_kind = self.details["mask"]
+        self.class_names: tuple[str, ...] = tuple(self.details["class_names"])
+        self.image_size: int = self.details["image_size"]
+        self.mask_kind: str = self.details["mask"]
         self._check()
         if batch_size is None:
             batch_size = 8 if tf.config.list_physical_devices("GPU") else 1
@@ -96,17 +111,14 @@ class Predictor:
         if network is not None and tta:
             raise ValueError("tta needs the checkpoint's own network, at other sizes")
         self.batch_size, self.tta, self.tile = batch_size, tta, tile
-        scales = TTA_SCALES if tta else (1.0,)
-        self.networks = [
-            (size, network or self._trace(size)) for size in self._sizes(scales)
-        ]
+        sizes = [nearest_size(self.image_size * s) for s in TTA_SCALES if tta or s == 1]
+        self.networks = [(size, network or self._trace(size)) for size in sizes]
 
-    def __call__(self, images, sizes=None):
+    def __call__(self, images: Any, sizes: Any = None) -> Prediction | list[Prediction]:
         """Returns a `Prediction` for each image.
 
         Args:
-            images: one image or a sequence of them, of any sizes: uint8
-                [height, width, 3] RGB arrays, or paths of image files.
+            images: one image or a sequence of them, see `Image`; of any sizes.
             sizes: for each image the (height, width) of its prediction; None takes
                 the image's own.
 
@@ -117,18 +129,31 @@ class Predictor:
             ValueError: an array of another dtype or shape, or an unreadable file.
         """
         if isinstance(images, (str, pathlib.Path)) or hasattr(images, "shape"):
-            return self([images], None if sizes is None else [sizes])[0]
-        images = [_as_image(image) for image in images]
-        if sizes is None:
-            sizes = [image.shape[:2] for image in images]
-        if not self.tile:
-            return [_predict(p) for p in self._probabilities(images, sizes)]
-        return [
-            _predict(_resize_back(self._blend_tiles(image), size))
-            for image, size in zip(images, sizes, strict=True)
-        ]
+            return next(self.predict_each([images], None if sizes is None else [sizes]))
+        return list(self.predict_each(images, sizes))
 
-    def _check(self):
+    def predict_each(
+        self, images: Iterable[Image], sizes: Iterable[Size] | None = None
+    ) -> Iterator[Prediction]:
+        """Yields a `Prediction` for each image, made when it is asked for.
+
+        Of a batch, only what the network sees and gives is held, at the network's
+        size: probabilities of a large photo take a gigabyte. Arguments and errors are
+        those of a call.
+        """
+        pairs = _with_sizes(map(_as_image, images), sizes)
+        if self.tile:
+            for image, size in pairs:
+                yield _predict(_resize_back(self._blend_tiles(image), size))
+            return
+        while batch := list(itertools.islice(pairs, self.batch_size)):
+            views = self._views([image for image, _ in batch])
+            wanted = [size for _, size in batch]
+            del batch
+            for view, size in zip(views, wanted, strict=True):
+                yield _predict(self._merge(view, size))
+
+    def _check(self) -> None:
         """Raises ValueError unless the checkpoint segments the classes known here."""
         if self.class_names != CLASS_NAMES:
             raise ValueError(
@@ -146,12 +171,7 @@ class Predictor:
                 f"{self.image_size}, 3]: it is another model. Pass a file of train.py"
             )
 
-    def _sizes(self, scales):
-        """Returns the input sizes for these scales, multiples of the stride."""
-        steps = self.image_size / _STRIDE
-        return [max(round(steps * scale), 1) * _STRIDE for scale in scales]
-
-    def _trace(self, size):
+    def _trace(self, size: int) -> Callable[[tf.Tensor], tf.Tensor]:
         """Returns the network for inputs of `size` px as a compiled function."""
         model = self.model
         if size != self.image_size:
@@ -163,7 +183,7 @@ class Predictor:
             )
 
         @tf.function(autograph=False)
-        def probabilities(images):
+        def probabilities(images: tf.Tensor) -> tf.Tensor:
             logits = tf.cast(model(images, training=False), tf.float32)
             # One at a time: over a batch, some CPUs round by an image's place in it.
             return tf.stack([tf.nn.softmax(image) for image in tf.unstack(logits)])
@@ -171,93 +191,75 @@ class Predictor:
         spec = tf.TensorSpec((self.batch_size, size, size, 3), tf.float32)
         return probabilities.get_concrete_function(spec)
 
-    def _probabilities(self, images, sizes):
-        """Returns float32 [height, width, C] at its size for each image."""
-        results = []
-        for first in range(0, len(images), self.batch_size):
-            chosen = slice(first, first + self.batch_size)
-            results += self._batch(images[chosen], sizes[chosen])
-        return results
+    def _views(self, images: list[np.ndarray]) -> list[list[tf.Tensor]]:
+        """Returns what the network sees in each of at most `batch_size` images.
 
-    def _batch(self, images, sizes):
-        """Returns the probabilities of at most `batch_size` images."""
-        totals = [0.0] * len(images)
+        Returns:
+            For each image, and each of `networks` of size S: probabilities, float32
+            [S, S, C].
+        """
+        views: list[list[tf.Tensor]] = [[] for _ in images]
         for size, network in self.networks:
             inputs = [resize_image(image, size) for image in images]
             padding = self.batch_size - len(inputs)
-            inputs = tf.stack(inputs + [tf.zeros_like(inputs[0])] * padding)
-            outputs = tf.convert_to_tensor(network(inputs))
+            batch = tf.stack(inputs + [tf.zeros_like(inputs[0])] * padding)
+            outputs = tf.convert_to_tensor(network(batch))
             if self.tta:
-                mirrored = network(tf.reverse(inputs, [2]))
+                mirrored = network(tf.reverse(batch, [2]))
                 outputs = (outputs + tf.reverse(mirrored, [2])) / 2
-            for index, native in enumerate(sizes):
-                totals[index] += _resize_back(outputs[index], native)
-        return [total / len(self.networks) for total in totals]
+            for index, view in enumerate(views):
+                view.append(outputs[index])
+        return views
 
-    def _blend_tiles(self, image):
+    def _merge(self, view: list[tf.Tensor], size: Size) -> np.ndarray:
+        """Returns the mean of an image's views at `size`, float32 [h, w, C]."""
+        total = _resize_back(view[0], size)
+        for output in view[1:]:
+            total += _resize_back(output, size)
+        if len(view) > 1:
+            total /= len(view)
+        return total
+
+    def _blend_tiles(self, image: np.ndarray) -> np.ndarray:
         """Returns probabilities of one image from overlapping tiles."""
-        height, width = (
-            min(s, t) for s, t in zip(image.shape[:2], TILE_SIZE, strict=True)
-        )
-        corners = [
-            (top, left)
-            for top in tile_starts(image.shape[0], height)
-            for left in tile_starts(image.shape[1], width)
-        ]
-        if len(corners) == 1:
-            return self._probabilities([image], [image.shape[:2]])[0]
-        window = blend_window(height, width)[..., np.newaxis]
-        total = np.zeros((*image.shape[:2], len(self.class_names)), np.float32)
-        weight = np.zeros((*image.shape[:2], 1), np.float32)
-        for first in range(0, len(corners), self.batch_size):
-            # A batch at a time: a large photo has hundreds of tiles.
-            spans = [
-                (slice(top, top + height), slice(left, left + width))
-                for top, left in corners[first : first + self.batch_size]
-            ]
-            tiles = [image[span] for span in spans]
-            for span, probabilities in zip(
-                spans, self._batch(tiles, [(height, width)] * len(tiles)), strict=True
+        height, width = image.shape[:2]
+        tiling = Tiling((height, width), len(self.class_names))
+        if len(tiling.spans) == 1:
+            return self._merge(self._views([image])[0], (height, width))
+        # A batch at a time: a large photo has hundreds of tiles.
+        for first in range(0, len(tiling.spans), self.batch_size):
+            spans = tiling.spans[first : first + self.batch_size]
+            for span, view in zip(
+                spans, self._views([image[span] for span in spans]), strict=True
             ):
-                total[span] += window * probabilities
-                weight[span] += window
-        return total / weight
+                tiling.add(span, self._merge(view, tiling.tile_size))
+        return tiling.blended()
 
 
-def tile_starts(length, tile):
-    """Returns where tiles start along one side, evenly spread to cover it all."""
-    if length <= tile:
-        return [0]
-    step = tile * (1 - TILE_OVERLAP)
-    count = int(np.ceil((length - tile) / step)) + 1
-    return np.rint(np.linspace(0, length - tile, count)).astype(int).tolist()
-
-
-def blend_window(height, width):
-    """Returns a tile's weights, float32 [height, width] in (0, 1], largest inside.
-
-    A squared sine along each side (Hann), at least 0.01 so that the image's own
-    border, which one tile alone covers, divides well.
-    """
-    sides = [
-        np.maximum(np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2, 0.01)
-        for n in (height, width)
-    ]
-    return np.outer(*sides).astype(np.float32)
-
-
-def _predict(probabilities):
+def _predict(probabilities: np.ndarray) -> Prediction:
     return Prediction(probabilities.argmax(axis=-1).astype(np.uint8), probabilities)
 
 
-def _resize_back(probabilities, size):
+def _resize_back(probabilities: Any, size: Size) -> np.ndarray:
     """Returns probabilities [h, w, C] at `size`, bilinear with half-pixel centres."""
     if tuple(probabilities.shape[:2]) == tuple(size):
-        return np.asarray(probabilities)
+        return np.array(probabilities)
     return tf.image.resize(probabilities, size, antialias=False).numpy()
 
 
-def _as_image(image):
+def _with_sizes(
+    images: Iterator[np.ndarray], sizes: Iterable[Size] | None
+) -> Iterator[tuple[np.ndarray, Size]]:
+    """Yields each image with the size wanted, its own where none is."""
+    if sizes is not None:
+        yield from zip(images, sizes, strict=True)
+        return
+    for image in images:
+        height, width, _ = image.shape
+        yield image, (height, width)
+
+
+def _as_image(image: Image) -> np.ndarray:
     """Returns an array or a file as uint8 [height, width, 3]."""
     if isinstance(image, (str, pathlib.Path)):
         return read_image(image)

@@ -4,14 +4,16 @@ import pathlib
 import stat
 import subprocess
 import sys
+import weakref
 import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from commands import predict
+from commands import common, predict
 from lunar_tfds import palette
+from model.inference import result_files
 from tests.support import stand_in, tiny_frames
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -109,7 +111,7 @@ def test_unreadable_files_are_reported_and_skipped(
         f"--output_dir={output}",
         "--batch_size=2",
     )
-    assert status == predict.EXIT_SKIPPED
+    assert status == common.EXIT_SKIPPED
     assert "empty.png" in caplog.text and "half.png" in caplog.text
     summary = rows(output)
     assert "0 bytes" in summary["empty.png"]["error"]
@@ -161,6 +163,46 @@ def test_tiles_of_a_large_photo(checkpoint, frame, tmp_path):
     assert shares[1] > shares[0]
 
 
+def test_python_predicts_as_the_command_does(checkpoint, photos, tmp_path):
+    config = predict.PredictConfig(
+        checkpoint=checkpoint, images=photos, output_dir=tmp_path / "a", tta=True
+    )
+    assert predict.predict(config) == 0
+    flags = (f"--checkpoint={checkpoint}", f"--images={photos}", "--tta")
+    assert run(*flags, f"--output_dir={tmp_path / 'b'}") == 0
+    for name in ("a_mask.png", "b_overlay.png", "summary.csv"):
+        one, other = ((tmp_path / folder / name).read_bytes() for folder in "ab")
+        assert one == other
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(predict.MAX_PIXELS, [4]), (720 * 480, [1, 2, 1])]
+)
+def test_one_images_probabilities_are_held_at_a_time(
+    checkpoint, photos, tmp_path, monkeypatch, limit, expected
+):
+    monkeypatch.setattr(predict, "MAX_PIXELS", limit)
+    write, held, batches = result_files.write_results, [], []
+    predict_batch = predict._predict_batch
+
+    def spy(folder, name, image, prediction, **options):
+        assert [ref() for ref in held] == [None] * len(held)
+        held.append(weakref.ref(prediction.probabilities))
+        write(folder, name, image, prediction, **options)
+
+    monkeypatch.setattr(result_files, "write_results", spy)
+    monkeypatch.setattr(
+        predict,
+        "_predict_batch",
+        lambda *args: (batches.append(len(args[2])), predict_batch(*args)),
+    )
+    flags = (f"--checkpoint={checkpoint}", f"--images={photos}", "--batch_size=4")
+    assert run(*flags, f"--output_dir={tmp_path / 'out'}") == 0
+    assert len(held) == len(rows(tmp_path / "out")) == 4
+    # Photo b is small: it is read together with the next.
+    assert batches == expected
+
+
 @pytest.mark.parametrize(
     ("pattern", "output"),
     [
@@ -174,9 +216,13 @@ def test_tiles_of_a_large_photo(checkpoint, frame, tmp_path):
     ],
 )
 def test_images_in_and_below_the_output_folder_and_a_second_run(
-    checkpoint, photos, tmp_path, monkeypatch, pattern, output
+    checkpoint, tmp_path, monkeypatch, pattern, output
 ):
     monkeypatch.chdir(tmp_path)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("a.png", "b.jpg", "c.tif", "d.png"):
+        Image.new("RGB", (60, 40), (116, 116, 116)).save(photos / name)
     expected = {path.name for path in photos.glob(pathlib.Path(pattern).name)}
     expected = expected or {path.name for path in photos.iterdir()}
     flags = (f"--checkpoint={checkpoint}", f"--images={pattern}", "--save_uncertainty")

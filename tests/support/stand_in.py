@@ -45,9 +45,5 @@ def save(path, *, size=64, mask="ground", class_names=CLASS_NAMES, **options):
 
 
 def run(module, *arguments):
-    """Returns the exit status of an entry point called with these flags."""
-    if not hasattr(module, "FLAGS"):
-        return module.main([module.__name__, *map(str, arguments)])
-    module.FLAGS.unparse_flags()
-    module.FLAGS([module.__name__, *map(str, arguments)])
-    return module.run([module.__name__])
+    """Returns the exit status of a command called with these flags."""
+    return module.main([module.__name__, *map(str, arguments)])

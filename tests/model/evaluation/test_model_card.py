@@ -1,13 +1,14 @@
 import json
 import math
-import os
-import subprocess
+import runpy
 import sys
 
 import pytest
 
+from lunar_tfds import command_line
 from lunar_tfds.palette import CLASS_NAMES
-from model.evaluation.model_card import model_card
+from model.evaluation import model_card as model_card_module
+from model.evaluation.model_card import CardConfig, model_card, write_card
 from model.network import cost
 from model.network.checkpoints import save_model
 from model.network.vgg16_unet import build_vgg16_unet
@@ -104,15 +105,28 @@ def test_the_least_details_make_a_card_that_says_what_is_not_known():
     assert "## Training\n" not in card
 
 
-def test_command_writes_the_card_beside_the_checkpoint(network, tmp_path):
+def test_bad_input_is_one_line(tmp_path, caplog):
+    (tmp_path / "broken.json").write_text('{"split": ')
+    (tmp_path / "other.json").write_text("[1, 2]")
+    for flag, message in (
+        ("--checkpoint=none", "no checkpoint at none: the file does not exist"),
+        (f"--metrics={tmp_path / 'broken.json'}", "cannot read the metrics"),
+        (f"--metrics={tmp_path / 'other.json'}", "is not a metrics.json"),
+        ("--metric=x", "Unknown command line flag"),
+    ):
+        caplog.clear()
+        status = command_line.run(CardConfig, write_card, ["model_card", flag])
+        assert status == 1 and message in caplog.text, caplog.text
+
+
+def test_command_writes_the_card_beside_the_checkpoint(network, tmp_path, monkeypatch):
     checkpoint, metrics = tmp_path / "moon.keras", tmp_path / "metrics.json"
     save_model(network, checkpoint, DETAILS)
     metrics.write_text(json.dumps(METRICS))
-    subprocess.run(
-        [sys.executable, "-m", "model.evaluation.model_card"]
-        + [f"--checkpoint={checkpoint}", f"--metrics={metrics}"],
-        check=True,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
-    )
+    flags = [f"--checkpoint={checkpoint}", f"--metrics={metrics}"]
+    monkeypatch.setattr(sys, "argv", ["model_card", *flags])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(model_card_module.__file__, run_name="__main__")
+    assert end.value.code == 0
     card = (tmp_path / "moon.md").read_text()
     assert card == model_card(DETAILS, cost.block_costs(network)[-1], METRICS)

@@ -32,17 +32,6 @@ def test_a_legend_names_each_class_below_the_picture(width):
     assert (strip > 200).all(-1).any()  # The text.
 
 
-def test_errors_have_a_colour_each():
-    ground, sky, small, large = range(4)
-    mask = np.array([[small, ground, small, ground, sky, large, ground]])
-    predicted = np.array([[ground, small, large, sky, sky, large, ground]])
-    picture = pictures.error_map(np.zeros((1, 7, 3), np.uint8), mask, predicted)[0]
-    missed, invented, mixed, horizon = pictures.ERROR_COLORS.values()
-    assert [tuple(c) for c in picture[:4]] == [missed, invented, mixed, horizon]
-    assert picture[4].tolist() == [0, 0, 0] == picture[6].tolist()
-    assert picture[5].tolist() == [0, 79, 58]  # Half its colour.
-
-
 def test_a_mask_in_html_keeps_its_exact_colours():
     mask = np.random.default_rng(0).integers(0, 4, (90, 120))
     pixels = palette.colorize(mask)
@@ -52,8 +41,3 @@ def test_a_mask_in_html_keeps_its_exact_colours():
     np.testing.assert_array_equal(shown, pixels)
     narrow = pictures.data_uri(pixels, width=30)
     assert len(narrow) < len(uri)
-
-
-def test_a_photo_is_fitted_to_its_mask():
-    assert pictures.fit_to(IMAGE, (40, 60)) is IMAGE
-    assert pictures.fit_to(IMAGE, (21, 33)).shape == (21, 33, 3)

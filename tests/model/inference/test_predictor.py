@@ -1,4 +1,5 @@
 import concurrent.futures
+import weakref
 
 import keras
 import numpy as np
@@ -6,7 +7,8 @@ import pytest
 from PIL import Image
 
 from lunar_tfds import palette
-from model.inference.predictor import Predictor, blend_window, tile_starts
+from model.inference.predictor import Predictor
+from model.inference.tiling import blend_window, tile_starts
 from model.network.checkpoints import save_model
 from pipeline.resize import resize_image
 from tests.support import stand_in, tiny_frames
@@ -61,6 +63,30 @@ def test_a_result_does_not_depend_on_its_company(checkpoint, frames):
         np.testing.assert_array_equal(alone.mask, expected.mask)
         np.testing.assert_array_equal(alone.probabilities, expected.probabilities)
         assert alone.mask.shape == frame.shape[:2]
+
+
+@pytest.mark.parametrize("tile", [False, True])
+def test_each_prediction_is_made_when_it_is_asked_for(checkpoint, frames, tile):
+    predictor = Predictor(checkpoint, batch_size=2, tile=tile)
+    expected = predictor(frames)
+    read = []
+    images = (read.append(n) or frame for n, frame in enumerate(frames))
+    predictions = predictor.predict_each(images)
+    assert read == []
+    alive = []
+    for number, wanted in enumerate(expected):
+        prediction = next(predictions)
+        np.testing.assert_array_equal(prediction.probabilities, wanted.probabilities)
+        assert len(read) == (number + 1 if tile else [2, 2, 3][number])
+        # Nobody else keeps the gigabyte that a large photo's probabilities take.
+        alive.append(weakref.ref(prediction.probabilities))
+        del prediction
+        assert [ref() for ref in alive] == [None] * len(alive)
+
+
+def test_images_and_sizes_are_as_many(checkpoint, frames):
+    with pytest.raises(ValueError, match="shorter"):
+        Predictor(checkpoint)(frames, sizes=[(100, 90)])
 
 
 def test_calls_from_many_threads_agree(checkpoint, frames):

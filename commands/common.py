@@ -1,0 +1,30 @@
+"""What several commands share: exit statuses and fields of their settings."""
+
+from typing import Any
+
+from lunar_tfds import settings
+
+# Besides `command_line`'s 0 (done), 1 (an error) and 130 (Ctrl-C).
+# predict: some image could not be read and was left out.
+EXIT_SKIPPED = 2
+# evaluate and export: the scores are clearly below those compared with.
+EXIT_WORSE = 3
+
+
+def output_dir(default: str, help: str = "Folder of the results.") -> Any:
+    """Returns the field of --output_dir."""
+    return settings.setting(default, help, is_path=True)
+
+
+def tta() -> Any:
+    """Returns the field of --tta."""
+    return settings.setting(
+        False, "Average over mirrored and scaled views, six times the work."
+    )
+
+
+def batch_size() -> Any:
+    """Returns the field of --batch_size, of inference."""
+    return settings.setting(
+        None, "Images run at once; by device.", settings.at_least(1)
+    )
