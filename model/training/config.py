@@ -201,6 +201,11 @@ class TrainConfig:
             )
         return None
 
+    @property
+    def blocks_frozen(self) -> int:
+        """What `frozen_blocks` came to: encoder blocks not trained."""
+        return self.frozen_blocks or 0
+
     def selection(self, split: str) -> Selection:
         """Returns the examples of a split that this run uses."""
         return Selection(split, self.mask, self.exclude_defects, self.protocol)

@@ -165,13 +165,13 @@ def build_trainer(
             num_classes=len(CLASS_NAMES),
             image_size=config.image_size,
             encoder_weights=weights,
-            frozen_blocks=config.frozen_blocks,
+            frozen_blocks=config.blocks_frozen,
             normalize_skips=config.normalize_skips,
             synchronized_batch_norm=strategy.num_replicas_in_sync > 1,
         )
         variables = list(model.trainable_variables)
         if config.unfreeze_epoch:
-            variables = later_variables(model, config.frozen_blocks, config.unfreeze_to)
+            variables = later_variables(model, config.blocks_frozen, config.unfreeze_to)
         warmup_epochs = min(config.warmup_epochs, config.epochs / 10)
         optimizer = build_optimizer(
             learning_rate=config.learning_rate,
@@ -218,9 +218,9 @@ def build_callbacks(
     config: TrainConfig, trainer: Trainer, data: Data, described: dict, chief: bool
 ) -> list[keras.callbacks.Callback]:
     """Returns the callbacks; those that write files or print only for the chief."""
-    callbacks = []
+    callbacks: list[keras.callbacks.Callback] = []
     if config.unfreeze_epoch:
-        stages = config.unfreeze_epoch, config.frozen_blocks, config.unfreeze_to
+        stages = config.unfreeze_epoch, config.blocks_frozen, config.unfreeze_to
         callbacks.append(UnfreezeEncoder(*stages))
     if config.early_stopping:
         patience = config.early_stopping
