@@ -20,6 +20,7 @@ from model.evaluation import bootstrap, report, scoring, summary
 from model.inference.output_folder import make_output_folder
 from model.inference.predictor import Predictor, checkpoint_setting
 from pipeline import batching
+from pipeline.pixels import MASKS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,7 @@ class EvaluateConfig:
     mask: str | None = setting(
         None,
         "Masks to score against; those trained on by default.",
-        choices=("ground", "clean"),
+        choices=MASKS,
     )
     protocol: str | None = setting(None, "Another project's split, see pipeline.")
     exclude_defects: tuple[str, ...] = setting(
