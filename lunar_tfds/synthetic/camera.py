@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from lunar_tfds import kaggle_layout
+
 # Source: the dataset's author.
 FIELD_OF_VIEW = np.radians(65.0)  # Across the width, rad.
 
@@ -24,8 +26,8 @@ class Camera:
     yaw: float
     pitch: float
     roll: float
-    height: int = 480
-    width: int = 720
+    height: int = kaggle_layout.FRAME_HEIGHT
+    width: int = kaggle_layout.FRAME_WIDTH
 
     @property
     def pixel_angle(self):

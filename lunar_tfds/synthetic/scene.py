@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 
+from lunar_tfds.kaggle_layout import FRAME_HEIGHT, FRAME_WIDTH
 from lunar_tfds.synthetic import labels, noise, raycast, rocks, shading, terrain
 from lunar_tfds.synthetic.camera import Camera
 
-HEIGHT, WIDTH = 480, 720  # Of the dataset's frames, px.
 # Positions in every run of PERIOD scenes: by these, any 40 in a row hold four scenes
 # without sky and four with a boulder over BOULDER_SHARE of the frame.
 PERIOD = 20
@@ -36,7 +36,7 @@ class View:
     large_behind: np.ndarray
 
 
-def render_scene(seed, index, *, height=HEIGHT, width=WIDTH):
+def render_scene(seed, index, *, height=FRAME_HEIGHT, width=FRAME_WIDTH):
     """Returns one scene, a function of its arguments alone.
 
     Args:
