@@ -12,9 +12,9 @@ as many decoded examples in memory as parallel calls and waiting batches need.
 """
 
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from lunar_tfds import palette
+from lunar_tfds.opening import open_dataset
 from pipeline import cache as caches
 from pipeline import execution, pixels, records, warp
 from pipeline.augmentation import Augmentation, draw
@@ -31,25 +31,6 @@ __all__ = [
     "steps_per_epoch",
     "training_dataset",
 ]
-
-
-def open_dataset(data_dir=None):
-    """Returns the builder of the built `lunar_rocks`.
-
-    Args:
-        data_dir: TFDS data_dir, by default TFDS's own.
-
-    Raises:
-        ValueError: it is not built there; says where it looked and how to build it.
-    """
-    builder = tfds.builder("lunar_rocks", data_dir=data_dir)
-    if not (builder.data_path / "dataset_info.json").exists():
-        where = f" --data_dir={data_dir}" if data_dir else ""
-        raise ValueError(
-            f"no built dataset in {builder.data_path}. Make it with: "
-            f"tfds build lunar_rocks{where} --manual_dir=FOLDER_OF_THE_KAGGLE_FILES"
-        )
-    return builder
 
 
 def num_examples(builder, split, *, exclude_defects=(), protocol=None):
