@@ -36,7 +36,9 @@ class View:
     large_behind: np.ndarray
 
 
-def render_scene(seed, index, *, height=FRAME_HEIGHT, width=FRAME_WIDTH):
+def render_scene(
+    seed: int, index: int, *, height: int = FRAME_HEIGHT, width: int = FRAME_WIDTH
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list]:
     """Returns one scene, a function of its arguments alone.
 
     Args:
@@ -60,7 +62,12 @@ def render_scene(seed, index, *, height=FRAME_HEIGHT, width=FRAME_WIDTH):
     return render, ground, labels.draw_clean(ground), labels.find_boxes(ground)
 
 
-def trace(camera, soil, stones, wobble=None):
+def trace(
+    camera: Camera,
+    soil: np.ndarray,
+    stones: rocks.Rocks,
+    wobble: np.ndarray | None = None,
+) -> View:
     """Returns the View of rocks over ground.
 
     Args:
@@ -78,7 +85,7 @@ def trace(camera, soil, stones, wobble=None):
     return View(np.minimum(soil, hits.depth), hits.rock, embedded)
 
 
-def ground_mask(camera, stones, view):
+def ground_mask(camera: Camera, stones: rocks.Rocks, view: View) -> np.ndarray:
     """Returns uint8 [height, width, 3], the `ground` mask of a View."""
     shape = (camera.height, camera.width)
     kind = np.full(len(view.rock), rocks.PEBBLE, np.int8)
