@@ -15,6 +15,7 @@ from absl import logging
 from commands import common
 from lunar_tfds import command_line, settings
 from lunar_tfds.atomic_files import write_json, write_text
+from lunar_tfds.opening import identity
 from lunar_tfds.settings import setting
 from model.evaluation import bootstrap, report, scoring, summary
 from model.inference.output_folder import make_output_folder
@@ -84,7 +85,6 @@ def _origin(
     config: EvaluateConfig, predictor: Predictor, builder: Any, mask: str
 ) -> dict[str, Any]:
     """Returns what metrics.json says about how its numbers came about."""
-    metadata = builder.info.metadata or {}
     kept = ("epoch", "monitor", "score", "image_size", "mask")
     return {
         "split": config.split,
@@ -94,11 +94,7 @@ def _origin(
         "tta": config.tta,
         "checkpoint": str(predictor.path),
         "checkpoint_details": {k: predictor.details.get(k) for k in kept},
-        "dataset": {
-            "name": builder.name,
-            "version": str(builder.version),
-            "source_fingerprint": metadata.get("source_fingerprint"),
-        },
+        "dataset": identity(builder),
     }
 
 

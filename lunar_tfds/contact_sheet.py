@@ -4,11 +4,27 @@ Run `python -m lunar_tfds.contact_sheet --data_dir=D --split=train --num_example
 --output=sheet.png`.
 """
 
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+import tensorflow_datasets as tfds
 from PIL import Image, ImageDraw, ImageFont
 
-from lunar_tfds import palette
+from lunar_tfds import (
+    atomic_files,
+    command_line,
+    kaggle_layout,
+    opening,
+    palette,
+    pictures,
+    settings,
+)
+from lunar_tfds.settings import at_least, setting
 
+MASKS = (kaggle_layout.GROUND, kaggle_layout.CLEAN)
 # How strongly the mask covers the frame, 0 to 1.
 OPACITY = 0.45
 TILE_WIDTH = 480  # px
@@ -16,7 +32,7 @@ GAP, CAPTION, LEGEND = 8, 26, 40  # px
 _BACKGROUND, _INK, _BOX = (24, 24, 28), (235, 235, 235), (255, 220, 0)
 
 
-def overlay(image, mask):
+def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Returns a frame with its mask laid over it; ground stays as it is.
 
     Args:
@@ -32,7 +48,7 @@ def overlay(image, mask):
     return np.rint(mixed).astype(np.uint8)
 
 
-def draw_tile(example, mask_name):
+def draw_tile(example: dict[str, Any], mask_name: str) -> Image.Image:
     """Returns an image of one example under a caption.
 
     Args:
@@ -46,9 +62,9 @@ def draw_tile(example, mask_name):
     picture = picture.resize((TILE_WIDTH, round(height * TILE_WIDTH / width)))
     draw = ImageDraw.Draw(picture)
     for top, left, bottom, right in example["objects"]["bbox"]:
-        edges = left * picture.width, top * picture.height
-        edges += right * picture.width - 1, bottom * picture.height - 1
-        draw.rectangle(edges, outline=_BOX, width=2)
+        first = left * picture.width, top * picture.height
+        last = right * picture.width - 1, bottom * picture.height - 1
+        draw.rectangle((first, last), outline=_BOX, width=2)
     tile = Image.new("RGB", (TILE_WIDTH, picture.height + CAPTION), _BACKGROUND)
     tile.paste(picture, (0, CAPTION))
     defects = [name for name, named in example["defects"].items() if named]
@@ -57,7 +73,9 @@ def draw_tile(example, mask_name):
     return tile
 
 
-def draw_sheet(examples, *, mask="ground", columns=4):
+def draw_sheet(
+    examples: Sequence[dict[str, Any]], *, mask: str = MASKS[0], columns: int = 4
+) -> Image.Image:
     """Returns a sheet of examples with a legend.
 
     Args:
@@ -80,7 +98,7 @@ def draw_sheet(examples, *, mask="ground", columns=4):
     return sheet
 
 
-def _draw_legend(sheet, mask):
+def _draw_legend(sheet: Image.Image, mask: str) -> None:
     draw, left = ImageDraw.Draw(sheet), GAP
     entries = [*zip(palette.CLASS_NAMES, palette.CLASS_COLORS, strict=True)]
     for name, color in entries[1:]:
@@ -91,43 +109,35 @@ def _draw_legend(sheet, mask):
     draw.text((left + 26, 10), f"box of a large rock;  {mask} mask", _INK, _font())
 
 
-def _font():
+def _font() -> Any:
     return ImageFont.load_default(16)
 
 
-def main(argv):
-    """Reads the dataset and writes the sheet."""
-    import tensorflow_datasets as tfds
+@dataclasses.dataclass(frozen=True)
+class Sheet:
+    """What to draw, and where to."""
 
-    del argv
-    builder = tfds.builder("lunar_rocks", data_dir=FLAGS.data_dir)
-    if not builder.is_prepared():
-        raise SystemExit(
-            f"No lunar_rocks in {builder.data_dir}. Run tfds build lunar_rocks, or "
-            f"name another --data_dir."
-        )
-    names = {part.partition("[")[0].strip() for part in FLAGS.split.split("+")}
-    if not names <= set(builder.info.splits):
-        raise SystemExit(
-            f"No split {FLAGS.split!r}: this dataset has {sorted(builder.info.splits)}."
-        )
-    if not builder.info.splits[FLAGS.split].num_examples:
-        raise SystemExit(f"No example in {FLAGS.split!r}. Choose a larger part.")
-    dataset = builder.as_dataset(split=FLAGS.split).take(FLAGS.num_examples)
-    sheet = draw_sheet(list(tfds.as_numpy(dataset)), mask=FLAGS.mask)
-    sheet.save(FLAGS.output)
-    print(f"{FLAGS.output}: {sheet.width}x{sheet.height} px")
+    data_dir: str | None = settings.data_dir()
+    split: str = settings.split("train")
+    num_examples: int = setting(12, "Frames to draw.", at_least(1))
+    mask: str = setting(MASKS[0], "The mask to draw.", choices=MASKS)
+    output: str = setting("sheet.png", "The picture to write.", is_path=True)
+
+    def __post_init__(self):
+        settings.check(self)
+
+
+def main(sheet: Sheet) -> None:
+    """Reads the dataset and writes the sheet."""
+    builder = opening.open_dataset(sheet.data_dir)
+    split = opening.resolve_split(builder, sheet.split)
+    if not builder.info.splits[split].num_examples:
+        raise ValueError(f"No example in {sheet.split!r}. Choose a larger part.")
+    dataset = builder.as_dataset(split=split).take(sheet.num_examples)
+    picture = draw_sheet(list(tfds.as_numpy(dataset)), mask=sheet.mask)
+    atomic_files.write_bytes(sheet.output, pictures.to_png(np.asarray(picture)))
+    print(f"{sheet.output}: {picture.width}x{picture.height} px")
 
 
 if __name__ == "__main__":
-    from absl import app, flags
-
-    import lunar_tfds  # noqa: F401  Registers lunar_rocks.
-
-    FLAGS = flags.FLAGS
-    flags.DEFINE_string("data_dir", None, "TFDS data_dir; TFDS's own by default.")
-    flags.DEFINE_string("split", "train", "Such as train or test+real[:5].")
-    flags.DEFINE_integer("num_examples", 12, "Frames to draw.", lower_bound=1)
-    flags.DEFINE_enum("mask", "ground", ["ground", "clean"], "The mask to draw.")
-    flags.DEFINE_string("output", "sheet.png", "The picture to write.")
-    app.run(main)
+    sys.exit(command_line.run(Sheet, main))

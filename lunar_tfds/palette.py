@@ -22,7 +22,7 @@ SKY_RED = (225, 226)
 SKY_THRESHOLD = 113
 
 
-def class_ids(rgb, rock_threshold=ROCK_THRESHOLD):
+def class_ids(rgb: np.ndarray, rock_threshold: int = ROCK_THRESHOLD) -> np.ndarray:
     """Returns the class of each pixel of a label image.
 
     Large rock wins where green and blue overlap: a small rock lies inside a large one.
@@ -43,7 +43,7 @@ def class_ids(rgb, rock_threshold=ROCK_THRESHOLD):
     return ids
 
 
-def colorize(ids):
+def colorize(ids: np.ndarray) -> np.ndarray:
     """Returns the colours of class ids, as in the author's `clean` files.
 
     Args:
@@ -55,7 +55,7 @@ def colorize(ids):
     return np.asarray(CLASS_COLORS, np.uint8)[ids]
 
 
-def off_palette(rgb, kind):
+def off_palette(rgb: np.ndarray, kind: str) -> np.ndarray:
     """Returns which pixels have a colour that a label image of this kind never has.
 
     Args:

@@ -14,8 +14,8 @@ as many decoded examples in memory as parallel calls and waiting batches need.
 import dataclasses
 
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
+from lunar_tfds.opening import open_dataset
 from lunar_tfds.settings import at_least, check, setting
 from pipeline import cache as caches
 from pipeline import execution, pixels, records, warp
@@ -71,25 +71,6 @@ class Position:
 
     def __post_init__(self):
         check(self)
-
-
-def open_dataset(data_dir=None):
-    """Returns the builder of the built `lunar_rocks`.
-
-    Args:
-        data_dir: TFDS data_dir, by default TFDS's own.
-
-    Raises:
-        ValueError: it is not built there; says where it looked and how to build it.
-    """
-    builder = tfds.builder("lunar_rocks", data_dir=data_dir)
-    if not (builder.data_path / "dataset_info.json").exists():
-        where = f" --data_dir={data_dir}" if data_dir else ""
-        raise ValueError(
-            f"no built dataset in {builder.data_path}. Make it with: "
-            f"tfds build lunar_rocks{where} --manual_dir=FOLDER_OF_THE_KAGGLE_FILES"
-        )
-    return builder
 
 
 def num_examples(builder, selection: Selection) -> int:

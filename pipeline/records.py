@@ -12,9 +12,8 @@ import struct
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
-from lunar_tfds.lunar_rocks.frame_files import SPLITS
+from lunar_tfds.opening import resolve_split
 from pipeline import execution, protocols
 from pipeline.selection import Selection
 
@@ -105,47 +104,6 @@ def find(builder, selection: Selection) -> Examples:
             "are left out. Name fewer defect lists."
         )
     return examples
-
-
-def resolve_split(builder, split: str) -> str:
-    """Returns a split without the parts that the built dataset left out.
-
-    Args:
-        builder: a built `tfds.core.DatasetBuilder`.
-        split: str such as 'train+validation+test' or 'train[:10%]'.
-
-    Raises:
-        ValueError: a part is no split of this dataset, no part is left, or the
-            expression is none of TFDS's.
-    """
-    parts = [part.strip() for part in split.split("+")]
-    names = [part.partition("[")[0] for part in parts]
-    built = builder.info.splits
-    for name in names:
-        if name not in SPLITS and name not in built:
-            raise ValueError(
-                f"no split {name!r}: this dataset has {', '.join(SPLITS)}. "
-                "Write it as 'train', 'train[:10%]' or 'train+validation'"
-            )
-    present = [p for p, name in zip(parts, names, strict=True) if name in built]
-    if not present:
-        raise ValueError(
-            f"The dataset in {builder.data_dir} has no split {split!r}, only "
-            f"{sorted(built)}. Use one of them, or build the dataset "
-            "from the folder that holds the missing frames."
-        )
-    missing = sorted(set(parts) - set(present))
-    if missing:
-        logging.warning("The dataset has no split %s: left out.", ", ".join(missing))
-    resolved = "+".join(present)
-    try:
-        built[resolved]
-    except (ValueError, KeyError, AssertionError) as error:
-        raise ValueError(
-            f"{split!r} is no split expression: {error}. Write it as 'train', "
-            "'train[:10%]' or 'train+validation'"
-        ) from error
-    return resolved
 
 
 def _check_defects(builder, exclude_defects):

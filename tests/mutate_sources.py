@@ -20,6 +20,7 @@ import time
 import numpy as np
 from PIL import Image
 
+from lunar_tfds import kaggle_layout
 from tests.support import building, tiny_frames
 
 NUM_FRAMES = 3
@@ -108,11 +109,13 @@ def swap(file, rng):
 def text(file, rng):
     """Damages the box file or adds a list of defects that is none."""
     root = _root(file)
-    boxes = root / "bounding_boxes.csv"
+    boxes = root / kaggle_layout.BOXES_FILE
     if rng.random() < 0.5:
         flip_bytes(boxes, rng)
     else:
-        (root / "shadow_IDs.txt").write_bytes(rng.randbytes(rng.randint(0, 30)))
+        (root / kaggle_layout.defects_file("shadow")).write_bytes(
+            rng.randbytes(rng.randint(0, 30))
+        )
 
 
 MUTATIONS = (
@@ -131,7 +134,9 @@ MUTATIONS = (
 
 
 def _root(file):
-    return next(path for path in file.parents if (path / "bounding_boxes.csv").exists())
+    return next(
+        path for path in file.parents if (path / kaggle_layout.BOXES_FILE).exists()
+    )
 
 
 def _files(file):
@@ -148,10 +153,12 @@ def _mutate(folder, rng):
 def _expected(folder):
     """Returns frame id to (image, ground ids, clean ids), read with Pillow alone."""
     expected = {}
-    photos = folder / "real_moon_images"
+    photos = folder / kaggle_layout.PHOTOS
+    renders = folder / kaggle_layout.frame_file("render", "????")
+    ids = [file.stem[6:] for file in renders.parent.glob(renders.name)]
     triples = [
-        (file.stem[6:], [folder / f"images/{k}/{k}{file.stem[6:]}.png" for k in KINDS])
-        for file in (folder / "images" / "render").glob("render????.png")
+        (i, [folder / kaggle_layout.frame_file(k, i) for k in kaggle_layout.KINDS])
+        for i in ids
     ]
     triples += [
         (file.stem, [file] + [photos / f"g_{file.name}"] * 2)
@@ -163,9 +170,6 @@ def _expected(folder):
             image, ground, clean = (_pixels(file) for file in files)
             expected[frame_id] = image, _ids(ground), _ids(clean)
     return expected
-
-
-KINDS = ("render", "ground", "clean")
 
 
 def _pixels(file):

@@ -123,10 +123,11 @@ REAL_FRACTIONS = {
 def test_real_frames_have_the_measured_class_fractions(real_data_dir):
     import tensorflow_datasets as tfds
 
-    from pipeline import batching, records
+    from lunar_tfds import opening
+    from pipeline import batching
 
     builder = tfds.builder("lunar_rocks", data_dir=real_data_dir)
-    split = records.resolve_split(builder, "train+validation+test")
+    split = opening.resolve_split(builder, "train+validation+test")
     found = {}
     for mask in ("ground", "clean"):
         for example in batching.example_dataset(

@@ -4,15 +4,14 @@ import csv
 import io
 import re
 
-from lunar_tfds.lunar_rocks.frame_files import FRAME_HEIGHT, FRAME_WIDTH
+from lunar_tfds import kaggle_layout
+from lunar_tfds.kaggle_layout import BOXES_ORIGIN, FRAME_HEIGHT, FRAME_WIDTH
 
-BOXES_FILE = "bounding_boxes.csv"
-BOXES_HEADER = ["Frame", "TopLeftCornerX", "TopLeftCornerY", "Length", "Height"]
-# Each is the stem of `NAME_IDs.txt`, in newer versions of the dataset only.
-DEFECTS = ("mismatch", "cam_anomaly", "shadow", "ground_facing", "top200_largerocks")
+# (top, left, bottom, right), px: the first row and column inside, the first outside.
+Box = tuple[float, float, float, float]
 
 
-def read_boxes(data):
+def read_boxes(data: bytes) -> dict[str, list[Box]]:
     """Returns the large-rock boxes of each frame.
 
     The file follows MATLAB: pixel centres are whole numbers from 1, so a box that
@@ -22,8 +21,7 @@ def read_boxes(data):
         data: bytes of bounding_boxes.csv.
 
     Returns:
-        dict of frame id ('0001') to a list of (top, left, bottom, right) in px, the
-        first row and column inside and the first ones outside, clipped to the frame.
+        The Boxes by frame id ('0001'), clipped to the frame.
 
     Raises:
         ValueError: another header, or a row that is no box in a frame.
@@ -31,9 +29,10 @@ def read_boxes(data):
     rows = csv.reader(io.StringIO(data.decode("utf-8-sig", "replace"), newline=""))
     try:
         header = [cell.strip() for cell in next(rows, [])]
-        if header != BOXES_HEADER:
-            raise ValueError(f"header {header}, expected {BOXES_HEADER}")
-        boxes = {}
+        expected = list(kaggle_layout.BOXES_HEADER)
+        if header != expected:
+            raise ValueError(f"header {header}, expected {expected}")
+        boxes: dict[str, list[Box]] = {}
         for row in rows:
             if row:
                 frame_id, box = _box(row, rows.line_num)
@@ -43,7 +42,7 @@ def read_boxes(data):
     return boxes
 
 
-def _box(row, line):
+def _box(row: list[str], line: int) -> tuple[str, Box]:
     try:
         frame = int(row[0])
         left, top, width, height = (float(cell) for cell in row[1:])
@@ -51,17 +50,17 @@ def _box(row, line):
         raise ValueError(f"line {line}: {row} is not a frame and four numbers") from (
             error
         )
-    left, top = left - 0.5, top - 0.5
+    left, top = left - BOXES_ORIGIN, top - BOXES_ORIGIN
     right, bottom = min(left + width, FRAME_WIDTH), min(top + height, FRAME_HEIGHT)
     left, top = max(left, 0.0), max(top, 0.0)
     if not (left < right and top < bottom and frame >= 0):
         raise ValueError(
             f"line {line}: {row} is no box in a frame of {FRAME_WIDTH}x{FRAME_HEIGHT}"
         )
-    return str(frame).zfill(4), (top, left, bottom, right)
+    return kaggle_layout.frame_id(frame), (top, left, bottom, right)
 
 
-def read_defect_list(data):
+def read_defect_list(data: bytes) -> set[str]:
     """Returns the set of frame ids ('0001') in a list of one id a line.
 
     Only the digits of a line count: '42', '0042' and 'render0042.png' are one frame.
@@ -77,7 +76,7 @@ def read_defect_list(data):
     for number, line in enumerate(text.splitlines(), start=1):
         digits = re.findall(r"\d+", line)
         if len(digits) == 1 and len(digits[0]) <= 9:
-            ids.add(str(int(digits[0])).zfill(4))
+            ids.add(kaggle_layout.frame_id(int(digits[0])))
         elif line.strip():
             raise ValueError(f"line {number}: {line[:60]!r} is not one frame id")
     return ids

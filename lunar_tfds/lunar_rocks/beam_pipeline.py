@@ -5,11 +5,16 @@ Only a build with Beam options imports this module.
 
 import dataclasses
 import json
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import apache_beam as beam
 from etils import epath
 
-from lunar_tfds.lunar_rocks import examples, frame_reader, label_rules
+from lunar_tfds.lunar_rocks.frame_to_example import Job, Outcome, make_example
+from lunar_tfds.lunar_rocks.judge import Statistics
+from lunar_tfds.lunar_rocks.sources import Source
 
 
 @dataclasses.dataclass
@@ -17,16 +22,14 @@ class Notes:
     """What workers found out, besides examples.
 
     Attributes:
-        statistics: label_rules.Statistics.
+        statistics: of the labels.
         problems: dict of frame id to the reason why it gives no example.
     """
 
-    statistics: label_rules.Statistics = dataclasses.field(
-        default_factory=label_rules.Statistics
-    )
-    problems: dict = dataclasses.field(default_factory=dict)
+    statistics: Statistics = dataclasses.field(default_factory=Statistics)
+    problems: dict[str, str] = dataclasses.field(default_factory=dict)
 
-    def add(self, other):
+    def add(self, other: "Notes") -> None:
         """Adds what another worker found out."""
         self.statistics.add(other.statistics)
         self.problems.update(other.problems)
@@ -37,67 +40,69 @@ class ReadFrames(beam.PTransform):
 
     Args:
         source: where the files are; workers must reach it too.
-        jobs: list of (layout.Frame, boxes, defects).
+        jobs: the frames.
         rock_threshold: intensity from which a rock counts in a `ground` file.
         notes_path: the JSON file to write.
     """
 
-    def __init__(self, source, jobs, rock_threshold, notes_path):
+    def __init__(
+        self,
+        source: Source,
+        jobs: list[Job],
+        rock_threshold: int,
+        notes_path: str | os.PathLike,
+    ):
         super().__init__()
         self._source = source
         self._jobs = jobs
         self._rock_threshold = rock_threshold
-        self._notes_path = str(notes_path)
+        self._notes_path = os.fspath(notes_path)
 
-    def expand(self, pipeline):
+    def expand(self, pipeline: Any) -> beam.PCollection:
         """Returns the PCollection of (frame id, example)."""
-        found = (
+        outcomes = (
             pipeline
             | "Frames" >> beam.Create(self._jobs)
             | "Spread" >> beam.Reshuffle()
-            | "Read" >> beam.Map(_read, self._source, self._rock_threshold)
+            | "Make" >> beam.Map(_make, self._source, self._rock_threshold)
         )
         _ = (
-            found
+            outcomes
             | "Notes" >> beam.Map(_note)
             | "AddNotes" >> beam.CombineGlobally(_add)
             | "WriteNotes" >> beam.Map(_write, self._notes_path)
         )
-        return found | "Examples" >> beam.FlatMap(_examples)
+        return outcomes | "Examples" >> beam.FlatMap(_examples)
 
 
-def _read(job, source, rock_threshold):
-    frame, boxes, _ = job
-    return frame_reader.read_frame(source, frame, boxes, rock_threshold), job
+def _make(job: Job, source: Source, rock_threshold: int) -> Outcome:
+    return make_example(source, job, rock_threshold)
 
 
-def _note(found):
-    result, _ = found
-    if result.problem:
-        return Notes(problems={result.frame.frame_id: result.problem})
-    return Notes(result.statistics)
+def _note(outcome: Outcome) -> Notes:
+    if outcome.problem:
+        return Notes(problems={outcome.frame_id: outcome.problem})
+    return Notes(outcome.statistics)
 
 
-def _add(many):
+def _add(many: Iterable[Notes]) -> Notes:
     total = Notes()
     for notes in many:
         total.add(notes)
     return total
 
 
-def _write(notes, path):
+def _write(notes: Notes, path: str) -> None:
     epath.Path(path).write_text(json.dumps(dataclasses.asdict(notes)))
 
 
-def _examples(found):
-    result, (frame, boxes, defects) = found
-    if not result.problem:
-        yield frame.frame_id, examples.example(result, boxes, defects)
+def _examples(outcome: Outcome) -> Iterator[tuple[str, dict]]:
+    if outcome.example is not None:
+        yield outcome.frame_id, outcome.example
 
 
-def read_notes(path):
+def read_notes(path: epath.Path) -> Notes:
     """Returns the Notes in a file and removes it."""
-    content = json.loads(epath.Path(path).read_text())
-    epath.Path(path).unlink()
-    statistics = label_rules.Statistics(**content["statistics"])
-    return Notes(statistics, content["problems"])
+    content = json.loads(path.read_text())
+    path.unlink()
+    return Notes(Statistics(**content["statistics"]), content["problems"])

@@ -1,11 +1,12 @@
 """Times a build against one thread and against the least work a build can do.
 
 Run `python -m lunar_tfds.lunar_rocks.benchmark --source=FOLDER --num_frames=600`. The
-frames of the source, and their boxes, are copied under new numbers until there are
+frames of the source, and their boxes, are linked under new numbers until there are
 enough of them.
 """
 
 import csv
+import dataclasses
 import os
 import pathlib
 import resource
@@ -13,44 +14,74 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
 
-from absl import app, flags
+import tensorflow as tf
+import tensorflow_datasets as tfds
 
-from lunar_tfds.lunar_rocks import annotations
-
-FLAGS = flags.FLAGS
-flags.DEFINE_string("source", None, "Folder in the Kaggle layout.", required=True)
-flags.DEFINE_integer("num_frames", 600, "Frames to build.", lower_bound=1)
-flags.DEFINE_integer("rounds", 2, "The best of so many runs counts.", lower_bound=1)
-flags.DEFINE_bool("only_build", False, "One build, for its peak memory.")
-KINDS = ("render", "ground", "clean")
+import lunar_tfds
+from lunar_tfds import command_line, cores, kaggle_layout, settings
+from lunar_tfds.lunar_rocks import decode, frame_files, parallel, sources
+from lunar_tfds.settings import at_least, setting
 
 
-def multiply(source, folder, num_frames):
-    """Links the frames of a source, and copies their boxes, under new numbers."""
-    ids = sorted(path.stem[6:] for path in (source / "images/render").glob("*.png"))
-    for number in range(num_frames):
-        old = ids[number % len(ids)]
-        for kind in KINDS:
-            file = folder / f"images/{kind}/{kind}{number + 1:04d}.png"
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """What to build, and how often."""
+
+    source: str = setting(
+        None,
+        "Folder in the Kaggle layout.",
+        is_path=True,
+        missing="name a folder in the Kaggle layout, such as one of drawn scenes",
+    )
+    num_frames: int = setting(600, "Frames to build.", at_least(1))
+    rounds: int = setting(2, "The best of so many runs counts.", at_least(1))
+    only_build: bool = setting(False, "One build, for its peak memory.")
+
+    def __post_init__(self):
+        settings.check(self)
+
+
+def multiply(source: pathlib.Path, folder: pathlib.Path, num_frames: int) -> None:
+    """Links the frames of a source, and copies their boxes, under new numbers.
+
+    Args:
+        source: folder in the Kaggle layout.
+        folder: the new one, on the same disk.
+        num_frames: how many it will hold.
+
+    Raises:
+        ValueError: the source holds no frame.
+    """
+    renders = pathlib.Path(kaggle_layout.frame_file(kaggle_layout.RENDER, "")).parent
+    parsed = [
+        kaggle_layout.parse(f"{renders.as_posix()}/{path.name}")
+        for path in (source / renders).glob("*")
+    ]
+    ids = sorted(name[1] for name in parsed if name)
+    if not ids:
+        raise ValueError(f"No frame in {source / renders}. Choose another --source.")
+    chosen = [ids[number % len(ids)] for number in range(num_frames)]
+    for kind in kaggle_layout.KINDS:
+        for number, old in enumerate(chosen, start=1):
+            new = kaggle_layout.frame_id(number)
+            file = folder / kaggle_layout.frame_file(kind, new)
             file.parent.mkdir(parents=True, exist_ok=True)
-            os.link(source / f"images/{kind}/{kind}{old}.png", file)
-    _multiply_boxes(source, folder, [int(frame_id) for frame_id in ids], num_frames)
-
-
-def _multiply_boxes(source, folder, ids, num_frames):
-    with open(source / annotations.BOXES_FILE) as file:
-        header, *rows = csv.reader(file)
-    with open(folder / annotations.BOXES_FILE, "w", newline="") as file:
-        table = csv.writer(file)
+            os.link(source / kaggle_layout.frame_file(kind, old), file)
+    with open(source / kaggle_layout.BOXES_FILE) as text:
+        header, *rows = csv.reader(text)
+    with open(folder / kaggle_layout.BOXES_FILE, "w", newline="") as text:
+        table = csv.writer(text)
         table.writerow(header)
-        for number in range(num_frames):
-            old = ids[number % len(ids)]
-            boxes = [box for frame, *box in rows if int(frame) == old]
-            table.writerows([number + 1, *box] for box in boxes)
+        for number, old in enumerate(chosen, start=1):
+            boxes = [box for frame, *box in rows if int(frame) == int(old)]
+            table.writerows([number, *box] for box in boxes)
 
 
-def floor(source, folder):
+def floor(source: pathlib.Path, folder: pathlib.Path) -> None:
     """Decodes every mask once and copies every render, on all cores.
 
     It reads and decodes with the builder's own functions, writes the bytes of the
@@ -61,16 +92,12 @@ def floor(source, folder):
         source: folder in the Kaggle layout.
         folder: where the copies go.
     """
-    import tensorflow as tf
-
-    from lunar_tfds.lunar_rocks import frame_files, frame_reader, parallel, sources
-
     files = sources.FolderSource(source)
     frames, _, _ = frame_files.find_frames(files.sizes)
 
-    def work(frame):
-        for mask in (frame.ground, frame.clean):
-            frame_reader.decode(files.read(mask))
+    def work(frame: frame_files.Frame) -> bytes:
+        for mask in frame.masks.values():
+            decode.to_rgb(files.read(mask))
         return files.read(frame.image)
 
     folder.mkdir()
@@ -79,72 +106,66 @@ def floor(source, folder):
             writer.write(render)
 
 
-def build(source, data_dir, num_threads=None):
+def build(
+    source: pathlib.Path, data_dir: pathlib.Path, num_threads: int | None = None
+) -> None:
     """Builds the dataset with all cores, or with this many threads."""
-    import tensorflow_datasets as tfds
-
-    import lunar_tfds
-    from lunar_tfds.lunar_rocks import parallel
-
-    cores = parallel.num_cores
-    if num_threads:
-        parallel.num_cores = lambda: num_threads
-    try:
+    number = num_threads or cores.num_cores()
+    with mock.patch.object(cores, "num_cores", lambda: number):
         lunar_tfds.LunarRocks(data_dir=data_dir).download_and_prepare(
             download_config=tfds.download.DownloadConfig(manual_dir=source)
         )
-    finally:
-        parallel.num_cores = cores
 
 
-def seconds(function, *args):
+def seconds(function: Callable[..., Any], *args: Any) -> tuple[float, float]:
     """Returns (wall seconds, CPU seconds) of a call."""
     wall, cpu = time.perf_counter(), time.process_time()
     function(*args)
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def main(argv):
+def main(benchmark: Benchmark) -> None:
     """Prints the table."""
-    del argv
-    import tensorflow_datasets as tfds
-
     tfds.disable_progress_bar()
     # Beside the source, so that frames are linked and not copied.
-    source = pathlib.Path(FLAGS.source)
-    with tempfile.TemporaryDirectory(dir=source.parent) as temporary:
+    source, num_frames = pathlib.Path(benchmark.source), benchmark.num_frames
+    with tempfile.TemporaryDirectory(dir=source.absolute().parent) as temporary:
         root = pathlib.Path(temporary)
-        num_frames = FLAGS.num_frames
         multiply(source, root / "kaggle", num_frames)
-        if not FLAGS.only_build:
-            compare(root, num_frames)
+        if not benchmark.only_build:
+            compare(root, num_frames, benchmark.rounds)
         else:
             wall, _ = seconds(build, root / "kaggle", root / "data")
             print(f"{num_frames} frames in {wall:.1f} s, {num_frames / wall:.0f}/s")
-    # Kilobytes on Linux, bytes on macOS.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    peak = peak / 2 ** (30 if sys.platform == "darwin" else 20)
-    print(f"peak memory {peak:.2f} GiB")
+    # Kilobytes on Linux, bytes on macOS.
+    print(f"peak memory {peak / 2 ** (30 if sys.platform == 'darwin' else 20):.2f} GiB")
 
 
-def compare(root, num_frames):
-    """Measures all rivals in turn, several rounds, and prints the best of each."""
-    rivals = {
-        "floor: decode masks, copy renders": lambda to: floor(root / "kaggle", to),
-        "build, all cores": lambda to: build(root / "kaggle", to),
-        "build, one thread": lambda to: build(root / "kaggle", to, 1),
+def compare(root: pathlib.Path, num_frames: int, rounds: int) -> None:
+    """Measures all rivals in turn, several rounds, and prints the best of each.
+
+    Args:
+        root: folder with the source in `kaggle`, and room for what is built.
+        num_frames: of the source.
+        rounds: how often each rival has its turn.
+    """
+    source = root / "kaggle"
+    rivals: dict[str, Callable[[pathlib.Path], None]] = {
+        "floor: decode masks, copy renders": lambda to: floor(source, to),
+        "build, all cores": lambda to: build(source, to),
+        "build, one thread": lambda to: build(source, to, 1),
     }
-    best = {}
-    build(root / "kaggle", root / "warm-up")  # Imports TensorFlow, fills the cache.
+    best: dict[str, tuple[float, ...]] = {}
+    build(source, root / "warm-up")  # Imports what is needed, fills the disk cache.
     shutil.rmtree(root / "warm-up")
-    for _ in range(FLAGS.rounds):
+    for _ in range(rounds):
         for name, rival in rivals.items():
             taken = seconds(rival, root / "out")
-            fastest = best.get(name, taken)
-            best[name] = tuple(map(min, taken, fastest))
+            best[name] = tuple(map(min, taken, best.get(name, taken)))
             shutil.rmtree(root / "out")
     least_wall, least_cpu = next(iter(best.values()))
-    print(f"{num_frames} frames, {os.cpu_count()} cores, best of {FLAGS.rounds}")
+    print(f"{num_frames} frames, {cores.num_cores()} cores, best of {rounds}")
     print(f"{'':36}{'frames/s':>10}{'x floor':>9}{'CPU ms/frame':>14}{'x floor':>9}")
     for name, (wall, cpu) in best.items():
         rate, cost = num_frames / wall, 1e3 * cpu / num_frames
@@ -153,4 +174,4 @@ def compare(root, num_frames):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    sys.exit(command_line.run(Benchmark, main))

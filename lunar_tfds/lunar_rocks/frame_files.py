@@ -1,19 +1,15 @@
-"""The Kaggle layout: which files make up a frame, and which split it belongs to."""
+"""Which files make up a frame, and which split it belongs to."""
 
 import dataclasses
 import hashlib
-import posixpath
-import re
+from collections.abc import Iterable
 
-# Renders and their masks, px.
-FRAME_SIZE = FRAME_WIDTH, FRAME_HEIGHT = 720, 480
+from lunar_tfds import kaggle_layout
+from lunar_tfds.kaggle_layout import CLEAN, GROUND, KINDS, RENDER
+
 SPLITS = ("train", "validation", "test", "real")
-KINDS = ("render", "ground", "clean")
-FOLDERS = tuple(f"images/{kind}" for kind in KINDS) + ("real_moon_images",)
-_FRAME_FILE = re.compile(r"images/(render|ground|clean)/\1(\d{1,9})\.png", re.I)
-# Names with a dot in front are hidden files, such as macOS's "._PCAM5.png".
-_PHOTO_FILE = re.compile(r"real_moon_images/(g_)?([^/.][^/]*)\.png", re.I)
-_TEXT_FILE = re.compile(r"bounding_boxes\.csv|[^.].*_IDs\.txt")
+# The label images that an example holds.
+MASKS = (GROUND, CLEAN)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,23 +20,26 @@ class Frame:
         frame_id: '0001' for renders, 'PCAM5' for photos.
         split: one of SPLITS.
         image: the render or photo.
-        ground: the raw label image; of a photo its one hand-made mask.
-        clean: the cleaned label image; of a photo the same file.
+        masks: the label image of each of MASKS; of a photo its one hand-made mask.
     """
 
     frame_id: str
     split: str
     image: str
-    ground: str
-    clean: str
+    masks: dict[str, str]
 
     @property
-    def is_photo(self):
+    def is_photo(self) -> bool:
         """Whether this is a photo of the Moon rather than a render."""
         return self.split == "real"
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of its files, each once."""
+        return tuple(dict.fromkeys((self.image, *self.masks.values())))
 
-def split_of(frame_id):
+
+def split_of(frame_id: str) -> str:
     """Returns 'train', 'validation' or 'test' for a render: 80, 10, 10 per cent.
 
     The first 32 bits of SHA-256 of the id, modulo 10: 0 to 7 train, 8 validation, 9
@@ -51,7 +50,9 @@ def split_of(frame_id):
     return ("train", "validation", "test")[max(bucket - 7, 0)]
 
 
-def find_frames(names):
+def find_frames(
+    names: Iterable[str],
+) -> tuple[list[Frame], dict[str, str], list[str]]:
     """Returns the frames, in order of id, and what is wrong with the file list.
 
     Args:
@@ -62,47 +63,41 @@ def find_frames(names):
         problems: dict of frame id to reason, for frames that lack a partner file.
         photos_without_mask: list of ids of photos that have no `g_` file.
     """
-    kinds = {kind: {} for kind in (*KINDS, "photo", "mask")}
+    files, problems = _by_kind(names)
+    frames = []
+    for frame_id in sorted(set().union(*(files[kind] for kind in KINDS))):
+        missing = [kind for kind in KINDS if frame_id not in files[kind]]
+        if missing:
+            problems[frame_id] = "missing partner: " + ", ".join(
+                f"no {kaggle_layout.frame_file(kind, frame_id)}" for kind in missing
+            )
+        if frame_id not in problems:
+            masks = {kind: files[kind][frame_id] for kind in MASKS}
+            image = files[RENDER][frame_id]
+            frames.append(Frame(frame_id, split_of(frame_id), image, masks))
+    photos = files[kaggle_layout.PHOTO]
+    masks_of_photos = files[kaggle_layout.PHOTO_MASK]
+    for frame_id in sorted(masks_of_photos.keys() - photos.keys()):
+        missing_file = kaggle_layout.photo_file(frame_id)
+        problems[frame_id] = f"missing partner: no {missing_file}"
+    for frame_id in sorted(photos.keys() & masks_of_photos.keys()):
+        if frame_id not in problems:
+            masks = dict.fromkeys(MASKS, masks_of_photos[frame_id])
+            frames.append(Frame(frame_id, "real", photos[frame_id], masks))
+    return frames, problems, sorted(photos.keys() - masks_of_photos.keys())
+
+
+def _by_kind(
+    names: Iterable[str],
+) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """Returns names by kind and frame id, and a problem for each id that is twice."""
+    kinds = (*KINDS, kaggle_layout.PHOTO, kaggle_layout.PHOTO_MASK)
+    files: dict[str, dict[str, str]] = {kind: {} for kind in kinds}
     problems = {}
     for name in sorted(names):
-        kind, frame_id = _classify(name)
-        if kind and frame_id in kinds[kind]:
-            problems[frame_id] = f"two files: {kinds[kind][frame_id]} and {name}"
-        elif kind:
-            kinds[kind][frame_id] = name
-    frames = []
-    for frame_id in sorted(set().union(*(kinds[kind] for kind in KINDS))):
-        files = [kinds[kind].get(frame_id) for kind in KINDS]
-        missing = [
-            f"no images/{kind}/{kind}{frame_id}.png"
-            for kind, file in zip(KINDS, files, strict=True)
-            if file is None
-        ]
-        if missing:
-            problems[frame_id] = "missing partner: " + ", ".join(missing)
-        if frame_id not in problems:
-            frames.append(Frame(frame_id, split_of(frame_id), *files))
-    for frame_id in sorted(kinds["mask"].keys() - kinds["photo"].keys()):
-        problems[frame_id] = f"missing partner: no real_moon_images/{frame_id}.png"
-    for frame_id in sorted(kinds["photo"].keys() & kinds["mask"].keys()):
-        mask = kinds["mask"][frame_id]
-        if frame_id not in problems:
-            photo = kinds["photo"][frame_id]
-            frames.append(Frame(frame_id, "real", photo, mask, mask))
-    return frames, problems, sorted(kinds["photo"].keys() - kinds["mask"].keys())
-
-
-def _classify(name):
-    if match := _FRAME_FILE.fullmatch(name):
-        return match[1].lower(), str(int(match[2])).zfill(4)
-    if match := _PHOTO_FILE.fullmatch(name):
-        return ("mask" if match[1] else "photo"), match[2]
-    return None, None
-
-
-def is_dataset_file(name):
-    """Returns whether a file of this name takes part in the dataset."""
-    folder, base = posixpath.split(name)
-    if folder in FOLDERS:
-        return _classify(name)[0] is not None
-    return not folder and bool(_TEXT_FILE.fullmatch(base))
+        if parsed := kaggle_layout.parse(name):
+            kind, frame_id = parsed
+            first = files[kind].setdefault(frame_id, name)
+            if first != name:
+                problems[frame_id] = f"two files: {first} and {name}"
+    return files, problems

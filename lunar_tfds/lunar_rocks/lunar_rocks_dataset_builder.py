@@ -2,25 +2,29 @@
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import os
 import pathlib
+from collections.abc import Iterator
+from typing import Any
 
 import tensorflow_datasets as tfds
 from absl import logging
 
-from lunar_tfds import palette
+from lunar_tfds import kaggle_layout, palette
 from lunar_tfds.lunar_rocks import (
-    examples,
+    encode,
     frame_files,
-    frame_reader,
-    label_rules,
+    judge,
     parallel,
-    shards,
+    problems,
     source_check,
     sources,
+    tfds_internals,
     unfinished_builds,
 )
+from lunar_tfds.lunar_rocks.frame_to_example import Job, Outcome, make_example
 
 THRESHOLD_REASON = (
     "In ground files rocks go darker with distance; a rock counts from this intensity "
@@ -58,9 +62,9 @@ class LunarRocksConfig(tfds.core.BuilderConfig):
 class _Made:
     """What a dataset is made from and how, as far as it decides the examples."""
 
-    fingerprint: str
+    fingerprint: str | None
     max_examples: int | None
-    threshold: int
+    threshold: int | None
     left_out: int
 
     def __str__(self):
@@ -71,7 +75,7 @@ class _Made:
         )
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(tfds_internals.StreamingBuilder):
     """Builder of `lunar_rocks`, from a folder, a zip or Kaggle.
 
     Args:
@@ -86,34 +90,41 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     MANUAL_DOWNLOAD_INSTRUCTIONS = sources.STEPS
     pkg_dir_path = tfds.core.Path(pathlib.Path(__file__).parent)
 
-    def __init__(self, *, leave_out_bad_frames=None, **kwargs):
+    def __init__(self, *, leave_out_bad_frames: bool | None = None, **kwargs: Any):
+        self._arguments = {"leave_out_bad_frames": leave_out_bad_frames, **kwargs}
         self._leave_out_bad_frames = leave_out_bad_frames
         super().__init__(**kwargs)
-        self._original_state["leave_out_bad_frames"] = leave_out_bad_frames
 
-    def _info(self):
+    def __reduce__(self):
+        return functools.partial(type(self), **self._arguments), ()
+
+    def _info(self) -> tfds.core.DatasetInfo:
         """Returns the dataset's features, description and metadata."""
         return self.dataset_info_from_configs(
-            features=examples.features(),
-            supervised_keys=("image", "ground_mask"),
+            features=encode.features(),
+            supervised_keys=("image", encode.mask_name(kaggle_layout.GROUND)),
             homepage=f"https://www.kaggle.com/datasets/{sources.HANDLE}",
             metadata=tfds.core.MetadataDict(),
         )
 
     @property
-    def _leave_out(self):
+    def _leave_out(self) -> bool:
         if self._leave_out_bad_frames is None:
-            return _environment_switch(source_check.LEAVE_OUT_VARIABLE)
+            return _environment_switch(problems.LEAVE_OUT_VARIABLE)
         return self._leave_out_bad_frames
 
     @property
-    def ground_threshold(self):
+    def ground_threshold(self) -> int:
         """The intensity from which a rock counts in `ground_mask`."""
         return getattr(self.builder_config, "ground_threshold", palette.ROCK_THRESHOLD)
 
     def download_and_prepare(
-        self, *, download_dir=None, download_config=None, **kwargs
-    ):
+        self,
+        *,
+        download_dir: str | os.PathLike | None = None,
+        download_config: tfds.download.DownloadConfig | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Builds the dataset, or reuses it when it was made from the same source.
 
         Args:
@@ -140,7 +151,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             download_dir=download_dir, download_config=download_config, **kwargs
         )
 
-    def _refuse_other_source(self, max_examples):
+    def _refuse_other_source(self, max_examples: int | None) -> None:
         source = sources.find_source(self._manual_dir)
         if source is None:
             return
@@ -167,92 +178,46 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 f"another --data_dir."
             )
 
-    def _download_and_prepare(self, dl_manager, download_config):
-        """Surveys the source, writes the examples, then checks the labels as a set."""
-        self._use_beam = bool(
-            download_config.beam_options or download_config.beam_runner
-        )
-        self._max_examples = download_config.max_examples_per_split
+    @contextlib.contextmanager
+    def streams(
+        self,
+        dl_manager: tfds.download.DownloadManager,
+        download_config: tfds.download.DownloadConfig,
+    ) -> Iterator[dict[str, tfds_internals.Stream] | None]:
+        """Yields the examples of each split, after a look at the source."""
         unfinished_builds.mark(self.data_dir)
-        self._statistics = label_rules.Statistics()
-        self._notes = []
-        super()._download_and_prepare(dl_manager, download_config)
-        self._collect_notes()
-        unfinished_builds.unmark(self.data_dir)
-        if self._max_examples == 0:
+        uses_beam = bool(download_config.beam_options or download_config.beam_runner)
+        self._max_examples = download_config.max_examples_per_split
+        self._statistics = judge.Statistics()
+        self._notes: list[tfds.core.Path] = []
+        leave_out = self._leave_out  # A wrong value stops here, before a download.
+        self._source = self._find_source(dl_manager)
+        self._look_over(leave_out=leave_out, read_files=not uses_beam)
+        if uses_beam:
+            yield None
             return
-        self._statistics.check()
-        self.info.metadata.update(
-            source=self._source.description,
-            source_fingerprint=sources.fingerprint(self._source),
-            max_examples_per_split=self._max_examples,
-            class_pixel_counts=self._statistics.pixel_counts,
-            ground_threshold=self.ground_threshold,
-            ground_threshold_reason=THRESHOLD_REASON,
-            defect_lists_present=sorted(self._survey.defects),
-            left_out_frames=self._survey.left_out,
-            label_rules=label_rules.summary(self._statistics),
-        )
-
-    def _generate_splits(self, dl_manager, download_config):
-        """Writes every split and returns the list of their tfds.core.SplitInfo."""
-        if self._use_beam:
-            return super()._generate_splits(dl_manager, download_config)
-        jobs = self._jobs(dl_manager)
         # One stream for all splits, so that threads read ahead over their borders.
-        every_job = list(itertools.chain.from_iterable(jobs.values()))
-        with contextlib.closing(parallel.ordered_map(self._read, every_job)) as found:
-            results = iter(
+        every_job = list(itertools.chain.from_iterable(self._jobs.values()))
+        with contextlib.closing(parallel.ordered_map(self._make, every_job)) as made:
+            made = iter(
                 tfds.core.utils.tqdm(
-                    found,
+                    made,
                     desc="Writing examples...",
                     unit=" examples",
                     total=len(every_job),
                     leave=False,
                 )
             )
-            splits = [
-                shards.write(
-                    self._generate_examples(
-                        itertools.islice(results, len(jobs[split]))
-                    ),
-                    len(jobs[split]),
-                    sum(self._source.sizes[frame.image] for frame, *_ in jobs[split]),
-                    template=self._get_filename_template(split),
-                    config=download_config.get_shard_config(),
-                    writer=self._example_writer(),
+            yield {
+                split: tfds_internals.Stream(
+                    self._generate_examples(itertools.islice(made, len(jobs))),
+                    len(jobs),
+                    sum(self._source.sizes[job.frame.image] for job in jobs),
                 )
-                for split in jobs
-            ]
-        return self._without_empty(splits)
+                for split, jobs in self._jobs.items()
+            }
 
-    def _without_empty(self, splits):
-        """Returns the splits that have any example, and removes the others' files."""
-        for split in [split for split in splits if not split.num_examples]:
-            logging.warning("No frame of the split %s can be used.", split.name)
-            for path in split.filename_template.sharded_filepaths(split.num_shards):
-                path.unlink()
-            splits.remove(split)
-        if not splits:
-            raise ValueError(
-                source_check.list_problems(self._survey.left_out, self._source)
-            )
-        return splits
-
-    def _split_generators(self, dl_manager):
-        """Returns the Beam transform of each split that has any examples."""
-        from lunar_tfds.lunar_rocks import beam_pipeline  # Beam is needed only here.
-
-        transforms = {}
-        for split, jobs in self._jobs(dl_manager).items():
-            path = self.data_path / f"notes-{split}.json"
-            self._notes.append(path)
-            transforms[split] = beam_pipeline.ReadFrames(
-                self._source, jobs, self.ground_threshold, path
-            )
-        return transforms
-
-    def _find_source(self, dl_manager):
+    def _find_source(self, dl_manager: tfds.download.DownloadManager) -> sources.Source:
         try:
             folder = dl_manager.manual_dir
         except AssertionError:  # It does not exist, or is empty.
@@ -263,76 +228,107 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 f"No lunar_rocks source in {folder}: neither images/render (there or "
                 f"one folder deeper) nor a zip that holds it.\n{sources.STEPS}"
             )
+        logging.info("Building lunar_rocks from the %s.", source.description)
         return source
 
-    def _read(self, job):
-        """Returns the Reading of a frame, and its example as bytes if it has one."""
-        frame, boxes, defects = job
-        result = frame_reader.read_frame(
-            self._source, frame, boxes, self.ground_threshold
-        )
-        if result.problem:
-            return result, None
-        example = examples.example(result, boxes, defects)
-        return result, examples.serialize(example)
-
-    def _generate_examples(self, results):
-        """Yields (frame id, bytes) of what `_read` returned, and adds up the rest."""
-        for result, example in results:
-            if result.problem:
-                self._leave_out_or_stop({result.frame.frame_id: result.problem})
-            else:
-                self._statistics.add(result.statistics)
-                yield result.frame.frame_id, example
-
-    def _jobs(self, dl_manager):
-        """Returns the jobs of each split that has any, after a look at the source."""
-        leave_out = self._leave_out
-        self._source = self._find_source(dl_manager)
-        logging.info("Building lunar_rocks from the %s.", self._source.description)
-        self._survey = source_check.look_over(
+    def _look_over(self, *, leave_out: bool, read_files: bool) -> None:
+        """Finds the jobs of each split that has any, in the order of its examples."""
+        findings = source_check.look_over(
             self._source,
             leave_out=leave_out,
-            read_files=not self._use_beam,
+            read_files=read_files,
             max_frames=self._max_examples,
         )
-        if self._survey.left_out:
-            logging.warning(
-                source_check.list_problems(self._survey.left_out, self._source)
+        self._left_out = findings.left_out
+        self._defect_lists = findings.defect_lists
+        if self._left_out:
+            logging.warning(self._tell(self._left_out))
+        self._jobs: dict[str, list[Job]] = {}
+        for split in frame_files.SPLITS:
+            jobs = {
+                job.frame.frame_id: job
+                for job in findings.jobs
+                if job.frame.split == split
+            }
+            if jobs:
+                order = tfds_internals.in_order(split, jobs)
+                self._jobs[split] = [jobs[frame_id] for frame_id in order]
+            else:
+                logging.warning("Split %s has no frames and is left out.", split)
+
+    def _make(self, job: Job) -> tuple[Outcome, bytes]:
+        """Returns what becomes of a frame, and its example as bytes if it has one."""
+        outcome = make_example(self._source, job, self.ground_threshold)
+        if outcome.example is None:
+            return outcome, b""
+        data = self.info.features.serialize_example(outcome.example)
+        return dataclasses.replace(outcome, example=None), data
+
+    def _generate_examples(
+        self, made: Iterator[tuple[Outcome, bytes]]
+    ) -> Iterator[tuple[str, bytes]]:
+        """Yields (frame id, bytes) of what `_make` returned, and adds up the rest."""
+        for outcome, data in made:
+            if outcome.problem:
+                self._leave_out_or_stop({outcome.frame_id: outcome.problem})
+            else:
+                self._statistics.add(outcome.statistics)
+                yield outcome.frame_id, data
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
+        """Returns the Beam transform of each split that has any examples."""
+        from lunar_tfds.lunar_rocks import beam_pipeline  # Beam is needed only here.
+
+        transforms = {}
+        for split, jobs in self._jobs.items():
+            path = self.data_path / f"notes-{split}.json"
+            self._notes.append(path)
+            transforms[split] = beam_pipeline.ReadFrames(
+                self._source, jobs, self.ground_threshold, path
             )
-        jobs = {split: [] for split in frame_files.SPLITS}
-        for frame in self._survey.frames:
-            jobs[frame.split].append(self._job(frame))
-        for split in [split for split in jobs if not jobs[split]]:
-            logging.warning("Split %s has no frames and is left out.", split)
-            del jobs[split]
-        return {split: shards.shuffled(split, jobs[split]) for split in jobs}
+        return transforms
 
-    def _job(self, frame):
-        boxes = self._survey.boxes.get(frame.frame_id, [])
-        lists = self._survey.defects.items()
-        return frame, boxes, [name for name, ids in lists if frame.frame_id in ids]
+    def finish(self) -> None:
+        """Checks the labels as a set, and writes down how the dataset came about."""
+        self._collect_notes()
+        unfinished_builds.unmark(self.data_dir)
+        if not self._statistics.pixel_counts:
+            raise ValueError(self._tell(self._left_out))
+        self._statistics.check()
+        self.info.metadata.update(
+            source=self._source.description,
+            source_fingerprint=sources.fingerprint(self._source),
+            max_examples_per_split=self._max_examples,
+            class_pixel_counts=self._statistics.pixel_counts,
+            ground_threshold=self.ground_threshold,
+            ground_threshold_reason=THRESHOLD_REASON,
+            defect_lists_present=self._defect_lists,
+            left_out_frames=self._left_out,
+            label_rules=judge.summary(self._statistics),
+        )
 
-    def _collect_notes(self):
-        problems = {}
+    def _collect_notes(self) -> None:
+        bad: dict[str, str] = {}
         for path in self._notes:
             from lunar_tfds.lunar_rocks import beam_pipeline
 
             notes = beam_pipeline.read_notes(path)
             self._statistics.add(notes.statistics)
-            problems |= notes.problems
-        if problems:
-            self._leave_out_or_stop(problems)
+            bad |= notes.problems
+        if bad:
+            self._leave_out_or_stop(bad)
 
-    def _leave_out_or_stop(self, problems):
-        message = source_check.list_problems(problems, self._source)
+    def _leave_out_or_stop(self, bad: dict[str, str]) -> None:
         if not self._leave_out:
-            raise ValueError(message)
-        logging.warning(message)
-        self._survey.left_out |= problems
+            raise ValueError(self._tell(bad))
+        logging.warning(self._tell(bad))
+        self._left_out |= bad
+
+    def _tell(self, bad: dict[str, str]) -> str:
+        return problems.message(bad, self._source.description)
 
 
-def _environment_switch(name):
+def _environment_switch(name: str) -> bool:
     value = os.environ.get(name, "0")
     if value not in ("", "0", "1"):
         raise ValueError(f"{name} is 0 or 1: got {value!r}.")

@@ -3,28 +3,23 @@
 import collections
 import concurrent.futures
 import itertools
-import os
+from collections.abc import Callable, Generator, Iterable
+from typing import TypeVar
 
-import numpy as np
+from lunar_tfds import cores
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 # Results that may wait for their turn, per core: enough that one slow item does not
 # idle the others, and 0.5 MB each.
 WAITING_PER_CORE = 8
-# Items that a thread takes at a time: handing one over wakes another thread, which for
-# single frames costs a twentieth of a build.
-BATCH = 4
-# Bytes; half of what glibc's threshold may grow to.
-_LARGE_BLOCK = 16 << 20
 
 
-def num_cores():
-    """Returns the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Not on macOS and Windows.
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def ordered_map(function, items, num_threads=None):
+def ordered_map(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    num_threads: int | None = None,
+) -> Generator[Result, None, None]:
     """Yields function(item) for each item, in order.
 
     Threads suffice: decoding, checksums and compression release Python's lock.
@@ -34,33 +29,20 @@ def ordered_map(function, items, num_threads=None):
         items: iterable.
         num_threads: of the pool; all cores by default.
     """
-    num_threads = num_threads or num_cores()
-    _keep_freed_memory()
+    num_threads = num_threads or cores.num_cores()
     if num_threads == 1:
         yield from map(function, items)
         return
-
-    def batch(some):
-        return list(map(function, some))
-
-    items, waiting = iter(items), collections.deque()
+    items = iter(items)
+    waiting: collections.deque[concurrent.futures.Future[Result]] = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
         try:
-            while some := list(itertools.islice(items, BATCH)):
-                waiting.append(pool.submit(batch, some))
-                if BATCH * len(waiting) >= WAITING_PER_CORE * num_threads:
-                    yield from waiting.popleft().result()
+            for item in itertools.islice(items, WAITING_PER_CORE * num_threads):
+                waiting.append(pool.submit(function, item))
             while waiting:
-                yield from waiting.popleft().result()
+                yield waiting.popleft().result()
+                waiting.extend(
+                    pool.submit(function, item) for item in itertools.islice(items, 1)
+                )
         finally:  # After an error, or when the caller stops early.
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _keep_freed_memory():
-    """Makes glibc keep freed blocks below 32 MB for the next frame.
-
-    Until it has seen a freed block of their size, it hands the 4 MB of each frame back
-    to the system, and 600 page faults fetch them anew: 2 ms a frame. The block here is
-    never touched, so it takes no memory.
-    """
-    np.empty(_LARGE_BLOCK, np.uint8)

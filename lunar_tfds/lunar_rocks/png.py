@@ -1,6 +1,7 @@
 """PNG files: integrity without decoding, and a small writer of class ids."""
 
 import struct
+from typing import NamedTuple
 
 import numpy as np
 from zlib_ng import zlib_ng as zlib
@@ -13,8 +14,21 @@ _BIT_DEPTHS = {0: (1, 2, 4, 8), 2: (8,), 3: (1, 2, 4, 8), 4: (8,), 6: (8,)}
 MAX_PIXELS = 64_000_000
 
 
-def verify(data):
-    """Returns (width, height, colour type) after checking every chunk of a PNG file.
+class Header(NamedTuple):
+    """What a PNG file says of its pixels: px, px and IHDR's colour type."""
+
+    width: int
+    height: int
+    color_type: int
+
+
+def is_rgb(data: bytes) -> bool:
+    """Returns whether a verified PNG file holds 8-bit RGB pixels."""
+    return data[25] == RGB
+
+
+def verify(data: bytes) -> Header:
+    """Returns the Header after checking every chunk of a PNG file.
 
     Pixels are not decoded: a file cut short or changed anywhere between its signature
     and IEND fails here, at several GB/s.
@@ -28,7 +42,8 @@ def verify(data):
     if data[:8] != SIGNATURE:
         raise ValueError("not a PNG file (wrong signature)" if data else "empty file")
     view = memoryview(data)
-    position, header, has_pixels = 8, None, False
+    position, has_pixels = 8, False
+    header: Header | None = None
     while True:
         if position + 12 > len(data):
             raise ValueError(f"truncated: ends at byte {len(data)} without IEND")
@@ -56,7 +71,7 @@ def verify(data):
     return header
 
 
-def _header(name, body):
+def _header(name: bytes, body: bytes) -> Header:
     if name != b"IHDR" or len(body) != 13:
         raise ValueError("corrupt: no IHDR chunk")
     width, height, depth, color_type, compression, filters, interlace = struct.unpack(
@@ -70,14 +85,14 @@ def _header(name, body):
         raise ValueError(
             f"{depth} bits of colour type {color_type}; save it as 8-bit RGB"
         )
-    return width, height, color_type
+    return Header(width, height, color_type)
 
 
-def _printable(name):
+def _printable(name: bytes) -> str:
     return name.decode("ascii", "backslashreplace")
 
 
-def encode_ids(ids):
+def encode_ids(ids: np.ndarray) -> bytes:
     """Returns a one-channel 8-bit PNG file of class ids.
 
     Args:
@@ -93,7 +108,7 @@ def encode_ids(ids):
     return _assemble(header, packer.compress(rows) + packer.flush())
 
 
-def top_rows(data, rows):
+def top_rows(data: bytes, rows: int) -> bytes:
     """Returns a PNG file of the first rows of a verified 8-bit RGB file.
 
     Only as much is decompressed as those rows need, which makes a look at the sky of
@@ -119,14 +134,14 @@ def top_rows(data, rows):
             body = data[position + 8 : position + 8 + length]
             try:
                 pixels += unpacker.decompress(body, wanted - len(pixels))
-            except zlib.error as error:
+            except zlib.error as error:  # type: ignore[misc]  # Its stub is wrong.
                 raise ValueError(f"corrupt pixel data: {error}") from error
         position += 12 + length
     header = struct.pack(">IIBBBBB", width, rows, *rest, interlace)
     return _assemble(header, zlib.compress(pixels, 0))
 
 
-def _assemble(header, pixels):
+def _assemble(header: bytes, pixels: bytes) -> bytes:
     chunks = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
     return SIGNATURE + b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", _crc(name, body))
@@ -134,5 +149,5 @@ def _assemble(header, pixels):
     )
 
 
-def _crc(name, body):
+def _crc(name: bytes, body: bytes) -> int:
     return zlib.crc32(body, zlib.crc32(name))

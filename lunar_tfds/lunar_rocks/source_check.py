@@ -1,36 +1,38 @@
 """Looks over a source before anything is written."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow_datasets as tfds
 from absl import logging
 
-from lunar_tfds.lunar_rocks import annotations, frame_files, frame_reader, parallel
-
-# How many problems an error spells out.
-MAX_LISTED = 20
-LEAVE_OUT_VARIABLE = "LUNAR_ROCKS_LEAVE_OUT_BAD_FRAMES"
+from lunar_tfds import kaggle_layout
+from lunar_tfds.lunar_rocks import annotations, frame_files, parallel, problems, verify
+from lunar_tfds.lunar_rocks.frame_files import Frame
+from lunar_tfds.lunar_rocks.frame_to_example import Job
+from lunar_tfds.lunar_rocks.sources import Source
 
 
 @dataclasses.dataclass
-class Survey:
+class Findings:
     """What a source holds.
 
     Attributes:
-        frames: list of frame_files.Frame that take part.
-        left_out: dict of frame id to the reason why it does not.
-        boxes: dict of frame id to a list of (top, left, bottom, right), px.
-        defects: dict of defect name to a set of frame ids, of the lists present.
+        jobs: the frames that take part, with what the text files say of them.
+        left_out: frame id to the reason why it takes no part.
+        defect_lists: names of the author's lists of defects that are present, sorted.
     """
 
-    frames: list
-    left_out: dict
-    boxes: dict
-    defects: dict
+    jobs: list[Job]
+    left_out: dict[str, str]
+    defect_lists: list[str]
 
 
-def look_over(source, *, leave_out, read_files, max_frames=None):
-    """Returns the Survey of a source.
+def look_over(
+    source: Source, *, leave_out: bool, read_files: bool, max_frames: int | None = None
+) -> Findings:
+    """Returns the Findings of a source.
 
     Args:
         source: where the files are.
@@ -43,32 +45,39 @@ def look_over(source, *, leave_out, read_files, max_frames=None):
     """
     boxes = _read_boxes(source)
     defects = _read_defects(source)
-    frames, problems, without_mask = frame_files.find_frames(source.sizes)
+    frames, bad, without_mask = frame_files.find_frames(source.sizes)
     for frame_id in without_mask:
         logging.warning("Photo %s has no mask and is left out.", frame_id)
-    if max_frames is not None:
-        frames = [
-            frame
-            for split in frame_files.SPLITS
-            for frame in [f for f in frames if f.split == split][:max_frames]
-        ]
+    frames = _first_of_each_split(frames, max_frames)
     if read_files:
-        problems |= _damaged(source, frames)
-    if problems and not leave_out:
-        raise ValueError(list_problems(problems, source))
-    frames = [frame for frame in frames if frame.frame_id not in problems]
+        bad |= _damaged(source, frames)
+    if bad and not leave_out:
+        raise ValueError(problems.message(bad, source.description))
+    frames = [frame for frame in frames if frame.frame_id not in bad]
     if not frames:
+        example = [kaggle_layout.frame_file(k, "0001") for k in kaggle_layout.KINDS]
         raise ValueError(
             f"No complete frame in the {source.description}: a frame is "
-            f"images/render/render0001.png with images/ground/ground0001.png and "
-            f"images/clean/clean0001.png." + _listing(problems)
+            f"{example[0]} with {example[1]} and {example[2]}." + problems.listing(bad)
         )
-    return Survey(frames, problems, boxes, defects)
+    jobs = []
+    for frame in frames:
+        named = [name for name, ids in defects.items() if frame.frame_id in ids]
+        jobs.append(Job(frame, boxes.get(frame.frame_id, []), named))
+    return Findings(jobs, bad, sorted(defects))
 
 
-def _damaged(source, frames):
-    def check(frame):
-        return frame.frame_id, frame_reader.find_problem(source, frame)
+def _first_of_each_split(frames: list[Frame], count: int | None) -> list[Frame]:
+    return [
+        frame
+        for split in frame_files.SPLITS
+        for frame in [frame for frame in frames if frame.split == split][:count]
+    ]
+
+
+def _damaged(source: Source, frames: list[Frame]) -> dict[str, str]:
+    def check(frame: Frame) -> tuple[str, str | None]:
+        return frame.frame_id, verify.find_problem(source, frame)
 
     found = tfds.core.utils.tqdm(
         parallel.ordered_map(check, frames),
@@ -80,45 +89,23 @@ def _damaged(source, frames):
     return {frame_id: problem for frame_id, problem in found if problem}
 
 
-def list_problems(problems, source):
-    """Returns the message of an error about frames that cannot be used.
-
-    Args:
-        problems: dict of frame id to reason.
-        source: where the files are.
-    """
-    return (
-        f"{len(problems)} frames of the {source.description} cannot be used:"
-        f"{_listing(problems)}\nRestore these files, or leave the frames out with the "
-        f"builder argument leave_out_bad_frames=True (in the shell: "
-        f"{LEAVE_OUT_VARIABLE}=1)."
-    )
-
-
-def _listing(problems):
-    lines = [f"\n  {key}: {reason}" for key, reason in sorted(problems.items())]
-    if len(lines) > MAX_LISTED:
-        lines[MAX_LISTED:] = [f"\n  ... and {len(lines) - MAX_LISTED} more"]
-    return "".join(lines)
-
-
-def _read_boxes(source):
-    if annotations.BOXES_FILE not in source.sizes:
-        logging.warning("No %s: `objects` stays empty.", annotations.BOXES_FILE)
+def _read_boxes(source: Source) -> dict[str, list[annotations.Box]]:
+    if kaggle_layout.BOXES_FILE not in source.sizes:
+        logging.warning("No %s: `objects` stays empty.", kaggle_layout.BOXES_FILE)
         return {}
-    return _parse(annotations.read_boxes, source, annotations.BOXES_FILE)
+    return _parse(annotations.read_boxes, source, kaggle_layout.BOXES_FILE)
 
 
-def _read_defects(source):
-    files = {name: f"{name}_IDs.txt" for name in annotations.DEFECTS}
-    present = {name: file for name, file in files.items() if file in source.sizes}
+def _read_defects(source: Source) -> dict[str, set[str]]:
+    files = {name: kaggle_layout.defects_file(name) for name in kaggle_layout.DEFECTS}
     return {
         name: _parse(annotations.read_defect_list, source, file)
-        for name, file in present.items()
+        for name, file in files.items()
+        if file in source.sizes
     }
 
 
-def _parse(parser, source, name):
+def _parse(parser: Callable[[bytes], Any], source: Source, name: str) -> Any:
     try:
         return parser(source.read(name))
     except ValueError as error:

@@ -7,11 +7,13 @@ import posixpath
 import re
 import zipfile
 import zlib
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from absl import logging
 from etils import epath
 
-from lunar_tfds.lunar_rocks import frame_files
+from lunar_tfds import kaggle_layout
 
 HANDLE = "romainpessia/artificial-lunar-rocky-landscape-dataset"
 # What a browser and Kaggle's command line call the download.
@@ -22,7 +24,8 @@ MAX_MEMBER_BYTES = 64 << 20
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # What macOS adds to the zips that it makes.
 MAC_FOLDER = "__MACOSX"
-_RENDER = re.compile(r"((?:[^/]+/)?)images/render/[^/]+\.png", re.I)
+_RENDERS = kaggle_layout.FOLDERS[0]
+_RENDER = re.compile(rf"((?:[^/]+/)?){_RENDERS}/[^/]+\.png", re.I)
 STEPS = f"""To get the dataset, in one of three ways:
   1. Download https://www.kaggle.com/datasets/{HANDLE} (5 GB, "Download" button) and
      put archive.zip, as it is, into the manual folder (--manual_dir=FOLDER, by default
@@ -30,6 +33,21 @@ STEPS = f"""To get the dataset, in one of three ways:
   2. Extract it: FOLDER/images/render, images/ground and images/clean, and beside
      `images` real_moon_images and bounding_boxes.csv.
   3. pip install kagglehub, and set up Kaggle's credentials: the build downloads it."""
+
+
+class Source(Protocol):
+    """Where the files are.
+
+    Attributes:
+        description: what and where it is, for messages.
+        sizes: bytes of each file by its name, relative to the dataset's root.
+    """
+
+    description: str
+    sizes: dict[str, int]
+
+    def read(self, name: str) -> bytes:
+        """Returns the bytes of a file."""
 
 
 class UnreadableZipError(ValueError):
@@ -44,23 +62,22 @@ class FolderSource:
         sizes: dict of file name, relative to the dataset's root, to size in bytes.
     """
 
-    def __init__(self, root):
+    def __init__(self, root: str | os.PathLike):
         self._root = epath.Path(root)
         self.description = f"folder {root}"
         self.sizes = {}
-        for folder in ("", *frame_files.FOLDERS):
+        for folder in ("", *kaggle_layout.FOLDERS):
             for file, size in _list(self._root / folder):
                 name = posixpath.join(folder, file)
-                if frame_files.is_dataset_file(name):
+                if kaggle_layout.is_dataset_file(name):
                     self.sizes[name] = size
 
-    def read(self, name):
+    def read(self, name: str) -> bytes:
         """Returns the bytes of a file."""
-        data = _read_local(f"{self._root}/{name}", self.sizes[name])
-        return data or (self._root / name).read_bytes()
+        return (self._root / name).read_bytes()
 
 
-def _list(folder):
+def _list(folder: epath.Path) -> Iterator[tuple[str, int]]:
     """Yields the (name, bytes) of each file in a folder that may be missing."""
     if os.path.isdir(folder):  # Local; epath looks the owner of each file up as well.
         with os.scandir(folder) as entries:
@@ -71,23 +88,6 @@ def _list(folder):
         for path in folder.iterdir():
             if not path.is_dir():
                 yield path.name, path.stat().length
-
-
-def _read_local(path, size):
-    """Returns the bytes of a local file that has the size it should have, else None.
-
-    Three calls of the system, where `open` and `read` make eight, take a third of the
-    time: in each, Python's lock goes to another thread and has to be won back.
-    """
-    try:
-        file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    except OSError:  # Remote, or an error that the caller's own attempt will name.
-        return None
-    try:
-        data = os.read(file, size + 1)
-    finally:
-        os.close(file)
-    return data if len(data) == size else None
 
 
 class ZipSource:
@@ -106,7 +106,7 @@ class ZipSource:
         ValueError: two datasets, or twice a name.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike):
         self._path = epath.Path(path)
         self.description = f"zip {path}"
         try:
@@ -133,10 +133,10 @@ class ZipSource:
                 f"{path} holds {len(roots)} datasets, in {sorted(roots)}. Keep one."
             )
         root = "".join(roots)
-        self._infos = {}
+        self._infos: dict[str, zipfile.ZipInfo] = {}
         for info in infos if roots else ():
             name = info.filename.removeprefix(root)
-            if info.filename.startswith(root) and frame_files.is_dataset_file(name):
+            if info.filename.startswith(root) and kaggle_layout.is_dataset_file(name):
                 if name in self._infos:
                     raise ValueError(f"{path} holds {info.filename} twice.")
                 self._infos[name] = info
@@ -145,7 +145,7 @@ class ZipSource:
     def __reduce__(self):
         return ZipSource, (str(self._path),)
 
-    def read(self, name):
+    def read(self, name: str) -> bytes:
         """Returns the bytes of a file.
 
         Raises:
@@ -175,7 +175,7 @@ class ZipSource:
             raise ValueError(f"damaged member of the zip: {error}") from error
 
 
-def fingerprint(source):
+def fingerprint(source: Source) -> str:
     """Returns the SHA-256 of a source: every name and size, and every text file.
 
     It reads no picture, so a folder of 30,000 files takes under a second, and the zip
@@ -189,7 +189,7 @@ def fingerprint(source):
     return digest.hexdigest()
 
 
-def find_source(folder):
+def find_source(folder: str | os.PathLike) -> Source | None:
     """Returns the FolderSource or ZipSource in a folder, or None.
 
     An extracted copy comes first, at the top or nested one folder deeper; then the zip
@@ -202,12 +202,12 @@ def find_source(folder):
     Raises:
         ValueError: several copies of one kind, or an unreadable zip.
     """
-    folder = epath.Path(folder)
-    if not folder.is_dir():
+    root = epath.Path(folder)
+    if not root.is_dir():
         return None
-    if _has_renders(folder):
-        return FolderSource(folder)
-    children = sorted(path for path in folder.iterdir() if path.name != MAC_FOLDER)
+    if _has_renders(root):
+        return FolderSource(root)
+    children = sorted(path for path in root.iterdir() if path.name != MAC_FOLDER)
     if nested := [FolderSource(path) for path in children if _has_renders(path)]:
         return _only(nested)
     zips = [path for path in children if path.name.lower().endswith(".zip")]
@@ -219,7 +219,7 @@ def find_source(folder):
     return _only([source for source in found if source.sizes])
 
 
-def _other_zip(path):
+def _other_zip(path: epath.Path) -> ZipSource | None:
     try:
         return ZipSource(path)
     except UnreadableZipError as error:
@@ -227,18 +227,18 @@ def _other_zip(path):
         return None
 
 
-def _has_renders(folder):
-    return (folder / "images" / "render").is_dir()
+def _has_renders(folder: epath.Path) -> bool:
+    return (folder / _RENDERS).is_dir()
 
 
-def _only(found):
+def _only(found: Sequence[Source]) -> Source | None:
     if len(found) > 1:
         names = ", ".join(source.description for source in found)
         raise ValueError(f"Several copies of the dataset: {names}. Keep one of them.")
     return found[0] if found else None
 
 
-def download():
+def download() -> Source | None:
     """Returns the source that kagglehub downloads, or None when it is not installed.
 
     Raises:
@@ -257,6 +257,6 @@ def download():
         ) from error
     source = find_source(folder)
     if source is None:
-        raise ValueError(f"kagglehub left no images/render in {folder}.\n{STEPS}")
+        raise ValueError(f"kagglehub left no {_RENDERS} in {folder}.\n{STEPS}")
     source.description = f"Kaggle download, {source.description}"
     return source

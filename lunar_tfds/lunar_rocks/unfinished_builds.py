@@ -22,7 +22,7 @@ ABANDONED_AFTER = 24 * 3600
 CLOCK_STEP = 5
 
 
-def mark(folder):
+def mark(folder: str | os.PathLike) -> None:
     """Writes down that this process builds in this folder."""
     process = psutil.Process(os.getpid())
     owner = {
@@ -33,12 +33,12 @@ def mark(folder):
     (epath.Path(folder) / _OWNER).write_text(json.dumps(owner))
 
 
-def unmark(folder):
+def unmark(folder: str | os.PathLike) -> None:
     """Removes the mark from a finished build."""
     (epath.Path(folder) / _OWNER).unlink()
 
 
-def remove(folder):
+def remove(folder: str | os.PathLike) -> None:
     """Removes the unfinished builds of a dataset, of any version and configuration.
 
     Those whose process is still there, and those that may not be removed, stay.
@@ -46,10 +46,10 @@ def remove(folder):
     Args:
         folder: of the dataset in the data_dir.
     """
-    folder = epath.Path(folder)
-    if not folder.is_dir():
+    root = epath.Path(folder)
+    if not root.is_dir():
         return
-    for path in [*folder.glob(f"{PREFIX}*"), *folder.glob(f"*/{PREFIX}*")]:
+    for path in [*root.glob(f"{PREFIX}*"), *root.glob(f"*/{PREFIX}*")]:
         if _is_alive(path):
             logging.warning("Another build is running in %s.", path)
             continue
@@ -60,7 +60,7 @@ def remove(folder):
             logging.warning("%s stays: %s", path, error)
 
 
-def _is_alive(path):
+def _is_alive(path: epath.Path) -> bool:
     try:
         owner = json.loads((path / _OWNER).read_text())
         if owner["host"] != socket.gethostname():

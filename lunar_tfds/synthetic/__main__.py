@@ -1,43 +1,51 @@
-"""python -m lunar_tfds.synthetic --output_dir=DIR --num_scenes=N: draws scenes."""
+"""Draws lunar scenes in the Kaggle dataset's layout.
+
+Run `python -m lunar_tfds.synthetic --output_dir=DIR --num_scenes=200`.
+"""
 
 import contextlib
+import dataclasses
 import sys
 import time
 
-from absl import app, flags
-
+from lunar_tfds import command_line, settings
+from lunar_tfds.settings import at_least, setting
 from lunar_tfds.synthetic import writer
 
-_OUTPUT_DIR = flags.DEFINE_string(
-    "output_dir", None, "Folder for images/ and bounding_boxes.csv.", required=True
-)
-_NUM_SCENES = flags.DEFINE_integer("num_scenes", 200, "How many.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Of the scenes.", lower_bound=0)
-_PROCESSES = flags.DEFINE_integer(
-    "processes", None, "How many at a time; one a core by default.", lower_bound=1
-)
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """Which scenes to draw, and where to."""
+
+    output_dir: str = setting(
+        None,
+        "Folder for images/ and bounding_boxes.csv.",
+        is_path=True,
+        missing="name a new folder",
+    )
+    num_scenes: int = setting(200, "How many.", at_least(1))
+    seed: int = setting(0, "Of the scenes.", at_least(0))
+    processes: int | None = setting(
+        None, "How many at a time; one a core by default.", at_least(1)
+    )
+
+    def __post_init__(self):
+        settings.check(self)
 
 
-def main(argv):
-    """Runs the command line."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+def main(drawing: Drawing) -> None:
+    """Draws the scenes that are not there yet and says what comes next."""
     start = time.monotonic()
-    try:
-        new = writer.write_scenes(
-            _OUTPUT_DIR.value, _NUM_SCENES.value, _SEED.value, _PROCESSES.value
-        )
-    except ValueError as error:
-        sys.exit(str(error))
+    folder, count = drawing.output_dir, drawing.num_scenes
+    new = writer.write_scenes(folder, count, drawing.seed, drawing.processes)
     print(
-        f"{new} scenes drawn, {_NUM_SCENES.value - new} already there: "
-        f"{_OUTPUT_DIR.value}\n"
+        f"{new} scenes drawn, {count - new} already there: {folder}\n"
         f"{new / (time.monotonic() - start):.2f} scenes/s{peak_memory()}\n"
-        f"Next: tfds build lunar_rocks --manual_dir={_OUTPUT_DIR.value}"
+        f"Next: tfds build lunar_rocks --manual_dir={folder}"
     )
 
 
-def peak_memory():
+def peak_memory() -> str:
     """Returns the most memory that a process has held which drew scenes, as text."""
     with contextlib.suppress(ImportError):  # Windows does not tell.
         import resource
@@ -49,10 +57,10 @@ def peak_memory():
             or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         )
         # Kilobytes on Linux, bytes on macOS.
-        peak /= 1e6 if sys.platform == "darwin" else 1e3
-        return f", largest process {peak:.0f} MB"
+        megabytes = peak / (1e6 if sys.platform == "darwin" else 1e3)
+        return f", largest process {megabytes:.0f} MB"
     return ""
 
 
 if __name__ == "__main__":
-    app.run(main)
+    sys.exit(command_line.run(Drawing, main))

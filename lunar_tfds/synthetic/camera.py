@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from lunar_tfds import kaggle_layout
+
 # Source: the dataset's author.
 FIELD_OF_VIEW = np.radians(65.0)  # Across the width, rad.
 
@@ -24,16 +26,16 @@ class Camera:
     yaw: float
     pitch: float
     roll: float
-    height: int = 480
-    width: int = 720
+    height: int = kaggle_layout.FRAME_HEIGHT
+    width: int = kaggle_layout.FRAME_WIDTH
 
     @property
-    def pixel_angle(self):
+    def pixel_angle(self) -> float:
         """The width of a pixel at unit depth."""
         return 2 * np.tan(FIELD_OF_VIEW / 2) / self.width
 
     @property
-    def axes(self):
+    def axes(self) -> np.ndarray:
         """Returns float64 [3, 3]: the forward, right and down unit vectors."""
         cy, sy = np.cos(self.yaw), np.sin(self.yaw)
         cp, sp = np.cos(self.pitch), np.sin(self.pitch)
@@ -44,7 +46,7 @@ class Camera:
         return np.stack([forward, cr * right + sr * down, cr * down - sr * right])
 
     @property
-    def ray_basis(self):
+    def ray_basis(self) -> np.ndarray:
         """Returns float64 [3, 3], B with ray(row, column) = B[0] + c B[1] + r B[2].
 
         A ray advances by 1 along the view axis, so a distance along it is a depth.
@@ -55,7 +57,7 @@ class Camera:
         corner = corner - down * step * (self.height - 1) / 2
         return np.stack([corner, right * step, down * step])
 
-    def rays(self):
+    def rays(self) -> np.ndarray:
         """Returns float32 [height * width, 3], the ray of each pixel's centre."""
         basis = self.ray_basis
         column = np.arange(self.width)[None, :, None]
@@ -63,7 +65,7 @@ class Camera:
         rays = basis[0] + column * basis[1] + row * basis[2]
         return rays.reshape(-1, 3).astype(np.float32)
 
-    def project(self, offsets):
+    def project(self, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns where points lie in the image.
 
         Args:

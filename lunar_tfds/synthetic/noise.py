@@ -5,7 +5,9 @@ import functools
 import numpy as np
 
 
-def band_noise(rng, size, shortest, longest):
+def band_noise(
+    rng: np.random.Generator, size: int, shortest: float, longest: float
+) -> np.ndarray:
     """Returns two independent periodic noise fields with equal slope in each octave.
 
     Height power falls as frequency**-4 inside the band, so that every octave adds the
@@ -36,7 +38,7 @@ def band_noise(rng, size, shortest, longest):
 
 
 @functools.cache
-def grain_tile(size=512):
+def grain_tile(size: int = 512) -> np.ndarray:
     """Returns the slopes and height of one periodic octave of noise.
 
     The tile is the same in every scene; scenes differ in its offset and rotation.
@@ -57,7 +59,7 @@ GRAIN_WAVELENGTH = 6.0  # Samples of `grain_tile`.
 
 
 @functools.cache
-def solid_tile(size=64):
+def solid_tile(size: int = 64) -> np.ndarray:
     """Returns gradient and value of one periodic octave of noise in space.
 
     Returns:
@@ -78,7 +80,9 @@ def solid_tile(size=64):
 SOLID_WAVELENGTH = 5.0  # Samples of `solid_tile`.
 
 
-def sample_grain(x, y, wavelength, offset, angle):
+def sample_grain(
+    x: np.ndarray, y: np.ndarray, wavelength: float, offset: np.ndarray, angle: float
+) -> np.ndarray:
     """Returns `grain_tile` at world positions.
 
     Args:
@@ -103,7 +107,7 @@ def sample_grain(x, y, wavelength, offset, angle):
     return np.stack([*slopes, values[:, 2]], -1)
 
 
-def sample_solid(points, wavelength):
+def sample_solid(points: np.ndarray, wavelength: np.ndarray) -> np.ndarray:
     """Returns `solid_tile` at points of space, trilinearly.
 
     Args:

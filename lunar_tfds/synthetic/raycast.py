@@ -4,6 +4,9 @@ import dataclasses
 
 import numpy as np
 
+from lunar_tfds.synthetic.camera import Camera
+from lunar_tfds.synthetic.rocks import Rocks
+
 CHUNK = 100_000  # Pairs of a pixel and a rock in one batch; its arrays fit a cache.
 
 BALL = 1.05  # Radii that are looked at, for rounding and for roughened outlines.
@@ -23,7 +26,9 @@ class Hits:
     depth: np.ndarray
 
 
-def cast(camera, rocks, limit, wobble=None):
+def cast(
+    camera: Camera, rocks: Rocks, limit: np.ndarray, wobble: np.ndarray | None = None
+) -> Hits:
     """Returns the nearest rock in front of `limit` at each pixel.
 
     Args:
@@ -55,13 +60,22 @@ def cast(camera, rocks, limit, wobble=None):
     return Hits(rock, depth)
 
 
-def passes(camera, rocks, pixels, index):
+def passes(
+    camera: Camera, rocks: Rocks, pixels: np.ndarray, index: np.ndarray
+) -> np.ndarray:
     """Returns bool [n]: does the ray of each pixel pass through rock index[n]?"""
     enter, leave = _clip(camera, _ray_planes(camera, rocks), pixels, index)
     return enter < leave
 
 
-def shadowed(camera, rocks, points, lit, seen, sun):
+def shadowed(
+    camera: Camera,
+    rocks: Rocks,
+    points: np.ndarray,
+    lit: np.ndarray,
+    seen: np.ndarray,
+    sun: np.ndarray | tuple[float, float, float],
+) -> np.ndarray:
     """Returns bool [pixels]: lit points of the scene that a rock hides from the sun.
 
     Args:
@@ -76,7 +90,7 @@ def shadowed(camera, rocks, points, lit, seen, sun):
     dark = np.zeros(lit.shape, bool)
     relative = rocks.centres - np.asarray(camera.position)
     ends = rocks.offsets + (rocks.normals * relative[:, None]).sum(-1)
-    towards = sum(rocks.normals[..., i] * sun[i] for i in range(3))
+    towards = np.asarray(sum(rocks.normals[..., i] * sun[i] for i in range(3)))
     ends, towards = ends.T.astype("f4"), towards.T.astype("f4")
     normals = rocks.normals.transpose(1, 2, 0).astype("f4")
     x, y, z = np.ascontiguousarray(points.T)

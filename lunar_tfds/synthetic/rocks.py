@@ -1,8 +1,15 @@
 """Rocks: convex bodies bounded by planes, scattered over the terrain."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
+
+from lunar_tfds.synthetic.camera import Camera
+from lunar_tfds.synthetic.terrain import Terrain
+
+# Normals and offsets of planes, see `draw_shapes`.
+Shapes = tuple[np.ndarray, np.ndarray]
 
 PLANES = 16  # Bounding each rock.
 SHAPES = 64  # Different bodies in a scene, before stretching and turning.
@@ -36,13 +43,13 @@ class Rocks:
         return len(self.kinds)
 
 
-def join(groups):
+def join(groups: Sequence[Rocks]) -> Rocks:
     """Returns one Rocks of several; hosts count from the first group's first rock."""
     names = [f.name for f in dataclasses.fields(Rocks)]
     return Rocks(**{n: np.concatenate([getattr(g, n) for g in groups]) for n in names})
 
 
-def draw_shapes(rng, roundedness):
+def draw_shapes(rng: np.random.Generator, roundedness: float) -> Shapes:
     """Returns (normals, offsets) of SHAPES bodies that touch the unit sphere.
 
     Args:
@@ -70,7 +77,16 @@ def draw_shapes(rng, roundedness):
     return normals, offsets / extent[:, None]
 
 
-def place(rng, kind, positions, radii, terrain, shapes, *, flatness=(0.35, 0.9)):
+def place(
+    rng: np.random.Generator,
+    kind: int,
+    positions: np.ndarray,
+    radii: np.ndarray | Sequence[float],
+    terrain: Terrain,
+    shapes: Shapes,
+    *,
+    flatness: tuple[float, float] = (0.35, 0.9),
+) -> Rocks:
     """Returns Rocks standing in the ground at given positions.
 
     Args:
@@ -149,7 +165,15 @@ class Population:
     reach: float
 
 
-def scatter(rng, population, camera, terrain, shapes, clumping, most=6000):
+def scatter(
+    rng: np.random.Generator,
+    population: Population,
+    camera: Camera,
+    terrain: Terrain,
+    shapes: Shapes,
+    clumping: float,
+    most: int = 6000,
+) -> Rocks:
     """Returns the Rocks of one population that the camera may see.
 
     Rocks that would cover less than about a pixel are never drawn.
@@ -195,7 +219,14 @@ def scatter(rng, population, camera, terrain, shapes, clumping, most=6000):
     return place(rng, population.kind, positions, radii[keep], terrain, shapes)
 
 
-def embed(rng, stones, terrain, shapes, *, most=3):
+def embed(
+    rng: np.random.Generator,
+    stones: Rocks,
+    terrain: Terrain,
+    shapes: Shapes,
+    *,
+    most: int = 3,
+) -> Rocks:
     """Returns the rocks with a few small ones stuck in the sides of large ones.
 
     Args:

@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 
+from lunar_tfds.kaggle_layout import FRAME_HEIGHT, FRAME_WIDTH
 from lunar_tfds.synthetic import labels, noise, raycast, rocks, shading, terrain
 from lunar_tfds.synthetic.camera import Camera
 
-HEIGHT, WIDTH = 480, 720  # Of the dataset's frames, px.
 # Positions in every run of PERIOD scenes: by these, any 40 in a row hold four scenes
 # without sky and four with a boulder over BOULDER_SHARE of the frame.
 PERIOD = 20
@@ -36,7 +36,9 @@ class View:
     large_behind: np.ndarray
 
 
-def render_scene(seed, index, *, height=HEIGHT, width=WIDTH):
+def render_scene(
+    seed: int, index: int, *, height: int = FRAME_HEIGHT, width: int = FRAME_WIDTH
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list]:
     """Returns one scene, a function of its arguments alone.
 
     Args:
@@ -60,7 +62,12 @@ def render_scene(seed, index, *, height=HEIGHT, width=WIDTH):
     return render, ground, labels.draw_clean(ground), labels.find_boxes(ground)
 
 
-def trace(camera, soil, stones, wobble=None):
+def trace(
+    camera: Camera,
+    soil: np.ndarray,
+    stones: rocks.Rocks,
+    wobble: np.ndarray | None = None,
+) -> View:
     """Returns the View of rocks over ground.
 
     Args:
@@ -78,7 +85,7 @@ def trace(camera, soil, stones, wobble=None):
     return View(np.minimum(soil, hits.depth), hits.rock, embedded)
 
 
-def ground_mask(camera, stones, view):
+def ground_mask(camera: Camera, stones: rocks.Rocks, view: View) -> np.ndarray:
     """Returns uint8 [height, width, 3], the `ground` mask of a View."""
     shape = (camera.height, camera.width)
     kind = np.full(len(view.rock), rocks.PEBBLE, np.int8)

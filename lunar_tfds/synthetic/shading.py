@@ -1,10 +1,17 @@
 """Sunlight on ground and rocks: reflectance, grain, shadows, grey levels."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lunar_tfds.synthetic import noise, raycast
+from lunar_tfds.synthetic.camera import Camera
+from lunar_tfds.synthetic.rocks import Rocks
+from lunar_tfds.synthetic.terrain import Terrain
+
+if TYPE_CHECKING:  # It imports this module.
+    from lunar_tfds.synthetic import scene
 
 GRAIN_OCTAVES = 12  # From GRAIN_FINEST upwards, each twice as long.
 GRAIN_FINEST = 0.006  # m.
@@ -36,12 +43,19 @@ class Light:
     blur: float = 0.05
 
     @property
-    def sun(self):
+    def sun(self) -> tuple[float, float, float]:
         """Returns the unit vector towards the sun."""
         return (np.cos(self.sun_elevation), 0.0, np.sin(self.sun_elevation))
 
 
-def shade(rng, camera, terrain, rocks, view, light):
+def shade(
+    rng: np.random.Generator,
+    camera: Camera,
+    terrain: Terrain,
+    rocks: Rocks,
+    view: "scene.View",
+    light: Light,
+) -> np.ndarray:
     """Returns the render of a traced view.
 
     Args:

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from lunar_tfds.synthetic import noise
+from lunar_tfds.synthetic.camera import Camera
 
 GRID = 1024  # Samples along each side of a level.
 FINEST = 0.01  # Spacing of the finest level, m.
@@ -31,7 +32,9 @@ class Terrain:
     heights: np.ndarray
     shadows: np.ndarray
 
-    def locate(self, x, y):
+    def locate(
+        self, x: np.ndarray, y: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
         """Returns (level, first index, parts): the finest cell around each point.
 
         Args:
@@ -53,7 +56,7 @@ class Terrain:
         first = (level.astype(np.int64) * size + i) * size + j
         return level, first, (v - i, u - j)
 
-    def height(self, x, y):
+    def height(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Returns float32 [n], the bilinear height of the finest level, m."""
         _, first, parts = self.locate(x, y)
         return self._bilinear(self.heights.ravel(), first, parts)
@@ -65,7 +68,9 @@ class Terrain:
         bottom = flat[first + size] * (1 - u) + flat[first + size + 1] * u
         return top * (1 - v) + bottom * v
 
-    def surface(self, x, y):
+    def surface(
+        self, x: np.ndarray, y: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Returns level, slopes and shadow height under each point.
 
         Args:
@@ -93,7 +98,14 @@ class Terrain:
         shadow = self._bilinear(self.shadows.ravel(), first, parts)
         return level, slope_x * half, slope_y * half, shadow
 
-    def hit(self, camera, rays, *, nearest=0.05, samples=1000):
+    def hit(
+        self,
+        camera: Camera,
+        rays: np.ndarray,
+        *,
+        nearest: float = 0.05,
+        samples: int = 1000,
+    ) -> np.ndarray:
         """Returns the depth at which each ray meets the ground.
 
         Heights are read once along a fan of directions; in each, the highest elevation
@@ -181,7 +193,9 @@ class Relief:
     tilt: float = 0.0
 
 
-def build_terrain(rng, relief, heading, sun_elevation):
+def build_terrain(
+    rng: np.random.Generator, relief: Relief, heading: float, sun_elevation: float
+) -> Terrain:
     """Returns the Terrain of one scene, height 0 at the origin.
 
     Args:
@@ -220,7 +234,7 @@ def build_terrain(rng, relief, heading, sun_elevation):
     return flat
 
 
-def cast_shadows(terrain, sun_elevation):
+def cast_shadows(terrain: Terrain, sun_elevation: float) -> None:
     """Fills `terrain.shadows`: one running maximum along x for each level."""
     tangent = np.tan(sun_elevation)
     for k in range(len(terrain.spacings) - 1, -1, -1):

@@ -7,32 +7,36 @@ import itertools
 import multiprocessing
 import os
 import pathlib
-import re
-import shutil
 import signal
 import threading
+from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image
 from tqdm import tqdm
 
+from lunar_tfds import atomic_files, cores, kaggle_layout, pictures
 from lunar_tfds.synthetic import labels, scene
 
-FOLDERS = ("render", "ground", "clean")
-BOXES_FILE = "bounding_boxes.csv"
-CSV_HEADER = ("Frame", "TopLeftCornerX", "TopLeftCornerY", "Length", "Height")
 # A scene's files carry its origin; raise the number when the same seed draws anew.
 ORIGIN_KEY = "lunar_tfds.synthetic"
 RENDERER_VERSION = 2
 PNG_LEVEL = 3  # On these grainy pictures smaller than the default and 4 times faster.
-PARTIAL = ".partial"  # Files under way, inside the output folder.
 
 
-def write_scenes(output_dir, num_scenes, seed=0, processes=None, *, progress=True):
+def write_scenes(
+    output_dir: str | os.PathLike,
+    num_scenes: int,
+    seed: int = 0,
+    processes: int | None = None,
+    *,
+    progress: bool = True,
+) -> int:
     """Draws scenes 1 to `num_scenes` of a seed and returns how many were new.
 
-    Scenes whose three files are already whole are kept. A file appears under its name
-    only when it is complete.
+    Scenes whose three files are already whole are kept, those beyond `num_scenes` too.
+    A file appears under its name only when it is complete. A folder that holds any
+    other frames or boxes is left as it is.
 
     Args:
         output_dir: folder for `images/` and `bounding_boxes.csv`; made if missing.
@@ -44,9 +48,9 @@ def write_scenes(output_dir, num_scenes, seed=0, processes=None, *, progress=Tru
 
     Raises:
         ValueError: a number is out of range, `output_dir` is a file, or it holds
-            frames that are not scenes of this seed.
+            frames or boxes that are not of this seed.
     """
-    processes = processes or os.cpu_count()
+    processes = cores.num_cores() if processes is None else processes
     for name, value, least in (
         ("num_scenes", num_scenes, 1),
         ("seed", seed, 0),
@@ -55,18 +59,14 @@ def write_scenes(output_dir, num_scenes, seed=0, processes=None, *, progress=Tru
         if value < least:
             raise ValueError(f"{name} must be at least {least}: got {value}.")
     root = pathlib.Path(output_dir)
-    if root.exists() and not root.is_dir():
-        raise ValueError(f"output_dir must be a folder: {root} is a file.")
-    for folder in FOLDERS:
-        (root / "images" / folder).mkdir(parents=True, exist_ok=True)
-    (root / PARTIAL).mkdir(exist_ok=True)
     wanted = range(1, num_scenes + 1)
+    jobs = [(root, seed, k, True) for k in wanted]
+    others = sorted(_look_over(root, seed) - set(wanted))
+    jobs += [(root, seed, k, False) for k in others]
+    _remove_leftovers(root)
     # Of a run that is killed no boxes are better than those of some scenes alone: the
     # builder warns of a missing file.
-    (root / BOXES_FILE).unlink(missing_ok=True)
-    others = sorted(_present(root) - set(wanted))
-    jobs = [(root, seed, k, True) for k in wanted]
-    jobs += [(root, seed, k, False) for k in others]
+    (root / kaggle_layout.BOXES_FILE).unlink(missing_ok=True)
     rows, drawn = [], 0
     bar = tqdm(total=len(jobs), unit="scene", desc="scenes", disable=not progress)
     with bar:
@@ -75,11 +75,63 @@ def write_scenes(output_dir, num_scenes, seed=0, processes=None, *, progress=Tru
             drawn += new
             bar.update()
     _write_boxes(root, rows)
-    shutil.rmtree(root / PARTIAL, ignore_errors=True)
     return drawn
 
 
-def _run(jobs, processes):
+def _look_over(root: pathlib.Path, seed: int) -> set[int]:
+    """Returns the numbers of the scenes that a folder holds, and writes nothing.
+
+    Raises:
+        ValueError: it is a file, or holds what this renderer did not draw.
+    """
+    if root.exists() and not root.is_dir():
+        raise ValueError(f"output_dir must be a folder: {root} is a file.")
+    numbers = set()
+    for folder in kaggle_layout.FOLDERS:
+        for path in sorted((root / folder).glob("*")):
+            parsed = kaggle_layout.parse(f"{folder}/{path.name}")
+            if parsed and parsed[0] in kaggle_layout.KINDS:
+                number = int(parsed[1])
+                _check_origin(path, _origin(seed, number))
+                numbers.add(number)
+    boxes = root / kaggle_layout.BOXES_FILE
+    if boxes.exists() and not numbers:
+        raise _foreign(boxes, "boxes of other frames", f"a scene of seed {seed}")
+    return numbers
+
+
+def _remove_leftovers(root: pathlib.Path) -> None:
+    """Removes what a killed run was about to write."""
+    for kind in kaggle_layout.KINDS:
+        folder = (root / kaggle_layout.frame_file(kind, "")).parent
+        atomic_files.remove_temporary_files(folder, f"{kind}*.png")
+    atomic_files.remove_temporary_files(root, kaggle_layout.BOXES_FILE)
+
+
+def _origin(seed: int, number: int) -> str:
+    """Returns what the files of a scene say of themselves."""
+    return f"scene {number} of seed {seed}, renderer {RENDERER_VERSION}"
+
+
+def _check_origin(path: pathlib.Path, origin: str) -> None:
+    """Raises ValueError unless a file is of this origin, be it whole or cut short."""
+    try:
+        with Image.open(path) as image:  # The origin stands before the pixels.
+            found = image.info.get(ORIGIN_KEY)
+    except (OSError, SyntaxError):  # Pillow's errors for broken PNG files.
+        found = None
+    if found != origin:
+        raise _foreign(path, found or "no scene of this renderer", origin)
+
+
+def _foreign(path: pathlib.Path, found: str, wanted: str) -> ValueError:
+    return ValueError(
+        f"output_dir must be new or hold scenes of the same seed: {path} is {found}, "
+        f"wanted {wanted}. Choose another --output_dir, or delete that folder."
+    )
+
+
+def _run(jobs: list, processes: int) -> Iterator[tuple]:
     """Yields the results of the jobs in their order."""
     if processes == 1:
         yield from itertools.starmap(_finish_scene, jobs)
@@ -107,78 +159,41 @@ def _follow_parent():
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _present(root):
-    """Returns the set of frame numbers with a ground file."""
-    names = (p.name for p in (root / "images" / "ground").iterdir())
-    found = (re.fullmatch(r"ground(\d{4,})\.png", name) for name in names)
-    return {int(match[1]) for match in found if match}
+def _finish_scene(
+    root: pathlib.Path, seed: int, number: int, draw: bool
+) -> tuple[int, list, bool]:
+    """Returns (number, boxes, whether it is new) of a scene that lies in its files."""
+    origin = _origin(seed, number)
+    frame_id = kaggle_layout.frame_id(number)
+    paths = {
+        kind: root / kaggle_layout.frame_file(kind, frame_id)
+        for kind in kaggle_layout.KINDS
+    }
+    images = {kind: _read(path) for kind, path in paths.items()}
+    ground = images[kaggle_layout.GROUND]
+    if not draw or all(image is not None for image in images.values()):
+        return number, [] if ground is None else labels.find_boxes(ground), False
+    *arrays, boxes = scene.render_scene(seed, number)
+    for path, array in zip(paths.values(), arrays, strict=True):
+        text = {ORIGIN_KEY: origin}
+        data = pictures.to_png(array, compress_level=PNG_LEVEL, text=text)
+        atomic_files.write_bytes(path, data)
+    return number, boxes, True
 
 
-def _finish_scene(root, seed, index, draw):
-    """Returns (index, boxes, new) of a scene that lies whole in its files."""
-    origin = f"scene {index} of seed {seed}, renderer {RENDERER_VERSION}"
-    paths = {f: root / "images" / f / f"{f}{index:04d}.png" for f in FOLDERS}
-    if not draw:
-        ground = _read(paths["ground"], None)
-        return index, [] if ground is None else labels.find_boxes(ground), False
-    images = {f: _read(path, origin) for f, path in paths.items()}
-    if all(image is not None for image in images.values()):
-        return index, labels.find_boxes(images["ground"]), False
-    *arrays, boxes = scene.render_scene(seed, index)
-    for folder, array in zip(FOLDERS, arrays, strict=True):
-        _write(root, paths[folder], _png(array, origin))
-    return index, boxes, True
-
-
-def _read(path, origin):
-    """Returns uint8 [H, W, 3], or None where the file is missing or damaged.
-
-    Args:
-        path: of a PNG file.
-        origin: what its text must say, or None for anything.
-
-    Raises:
-        ValueError: the file is whole but of another origin.
-    """
+def _read(path: pathlib.Path) -> np.ndarray | None:
+    """Returns uint8 [H, W, 3], or None where the file is missing or damaged."""
     try:
         with Image.open(path) as image:
-            array = np.array(image.convert("RGB"))
-            found = image.info.get(ORIGIN_KEY)
+            return np.array(image.convert("RGB"))
     except (OSError, SyntaxError):  # Pillow's errors for broken PNG files.
         return None
-    if origin is not None and found != origin:
-        raise ValueError(
-            f"output_dir must be new or hold scenes of the same seed: {path} is "
-            f"{found or 'no scene of this renderer'}, wanted {origin}. "
-            "Choose another --output_dir, or delete that folder."
-        )
-    return array
 
 
-def _png(array, origin):
-    """Returns the bytes of a PNG file."""
-    text = PngImagePlugin.PngInfo()
-    text.add_text(ORIGIN_KEY, origin)
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, "PNG", pnginfo=text, compress_level=PNG_LEVEL)
-    return buffer.getvalue()
-
-
-def _write(root, path, content):
-    """Puts a file in place whole, or not at all."""
-    partial = root / PARTIAL / f"{path.name}.{os.getpid()}"
-    partial.parent.mkdir(exist_ok=True)
-    with open(partial, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
-def _write_boxes(root, rows):
+def _write_boxes(root: pathlib.Path, rows: list) -> None:
     """Writes `bounding_boxes.csv`, sorted by frame."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(CSV_HEADER)
+    table.writerow(kaggle_layout.BOXES_HEADER)
     table.writerows(sorted(rows))
-    _write(root, root / BOXES_FILE, text.getvalue().encode())
+    atomic_files.write_text(root / kaggle_layout.BOXES_FILE, text.getvalue())

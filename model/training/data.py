@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from lunar_tfds.opening import resolve_split
 from model.training.config import TrainConfig
 from pipeline import batching
 from pipeline.batching import Position
-from pipeline.records import resolve_split
 
 
 class Data:

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from lunar_tfds.atomic_files import write_json
+from lunar_tfds.opening import identity
 from lunar_tfds.settings import as_dict, from_dict
 from model.training.config import TrainConfig
 from model.training.run_state import STATE_FILE
@@ -28,20 +29,17 @@ def run_config(config: TrainConfig, builder) -> dict:
         config: the run's settings.
         builder: of the built dataset.
     """
-    metadata = builder.info.metadata or {}
-    dataset = {
-        "name": builder.name,
-        "version": str(builder.version),
-        "config": builder.builder_config.name if builder.builder_config else None,
-        "source_fingerprint": metadata.get("source_fingerprint"),
-    }
     versions = {
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "numpy": np.__version__,
     }
-    return {"flags": as_dict(config), "dataset": dataset, "versions": versions}
+    return {
+        "flags": as_dict(config),
+        "dataset": identity(builder),
+        "versions": versions,
+    }
 
 
 def check_config(workdir: str, described: dict) -> int | None:

@@ -1,6 +1,7 @@
 """The Beam pipeline gives what the plain build gives; without options it sleeps."""
 
 import pathlib
+import pickle
 import subprocess
 import sys
 
@@ -8,6 +9,8 @@ import pytest
 import tensorflow_datasets as tfds
 from apache_beam.options import pipeline_options
 
+from lunar_tfds.lunar_rocks import frame_files, sources
+from lunar_tfds.lunar_rocks.frame_to_example import Job, make_example
 from tests.support import building, tiny_frames
 
 
@@ -27,6 +30,7 @@ def test_two_workers_give_the_plain_build(tiny_folder, tiny_data_dir, tmp_path):
     assert not [name for name in names if name.startswith(("notes", "owner"))]
 
 
+@pytest.mark.slow
 def test_the_command_with_worker_processes_reads_a_zip(
     tiny_folder, tiny_data_dir, tmp_path
 ):
@@ -46,6 +50,20 @@ def test_the_command_with_worker_processes_reads_a_zip(
     assert counts[0] == counts[1]
 
 
+@pytest.mark.parametrize("zipped", [False, True])
+def test_what_goes_to_worker_processes_survives_the_way(tiny_folder, tmp_path, zipped):
+    folder = tiny_folder
+    if zipped:
+        building.zip_folder(tiny_folder, tmp_path / "archive.zip")
+        folder = tmp_path
+    source = sources.find_source(folder)
+    frame = frame_files.find_frames(source.sizes)[0][0]
+    job = Job(frame, [(1.0, 2.0, 30.0, 40.0)], ["shadow"])
+    outcome = make_example(source, job, 100)
+    again = make_example(*pickle.loads(pickle.dumps((source, job, 100))))
+    assert outcome.example and pickle.loads(pickle.dumps(outcome)) == again == outcome
+
+
 def test_damaged_frames_stop_it_or_are_left_out(tmp_path):
     folder = tiny_frames.write_kaggle_folder(tmp_path / "k", num_frames=2, num_photos=0)
     file = folder / "images/clean/clean0002.png"
@@ -60,11 +78,12 @@ def test_damaged_frames_stop_it_or_are_left_out(tmp_path):
     assert list(beam.info.metadata["left_out_frames"]) == ["0002"]
 
 
-def test_no_beam_code_without_options(tiny_folder, tmp_path):
+def test_no_beam_code_without_options(tmp_path):
+    folder = tiny_frames.write_kaggle_folder(tmp_path / "k", num_frames=1, num_photos=0)
     code = f"""
 import sys
-from tests.lunar_tfds import building
-building.build({str(tiny_folder)!r}, {str(tmp_path)!r})
+from tests.support import building
+building.build({str(folder)!r}, {str(tmp_path)!r})
 # TFDS's own lazy wrapper may be there; Beam itself must not.
 assert "apache_beam" not in sys.modules
 assert "lunar_tfds.lunar_rocks.beam_pipeline" not in sys.modules

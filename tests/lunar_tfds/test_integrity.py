@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from lunar_tfds import kaggle_layout
 from lunar_tfds.lunar_rocks import annotations, frame_files, png
 from tests import mutate_sources
 from tests.support import building, tiny_frames
@@ -176,7 +177,7 @@ def test_pixel_data_broken_under_a_right_checksum(folder, tmp_path):
 )
 def test_bad_boxes(folder, tmp_path, text, message):
     copy = building.copy(folder, tmp_path / "k")
-    text = text.format(header=",".join(annotations.BOXES_HEADER))
+    text = text.format(header=",".join(kaggle_layout.BOXES_HEADER))
     (copy / "bounding_boxes.csv").write_text(text)
     with pytest.raises(ValueError, match=f"bounding_boxes.csv of the .*{message}"):
         building.build(copy, tmp_path / "d")

@@ -10,14 +10,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from lunar_tfds import palette
-from lunar_tfds.lunar_rocks import (
-    annotations,
-    color_runs,
-    frame_files,
-    frame_reader,
-    label_rules,
-    sources,
-)
+from lunar_tfds.lunar_rocks import annotations, decode, frame_files, judge, sources
 from tests.support import building, tiny_frames
 
 
@@ -134,32 +127,22 @@ CLASSES = [order for order in itertools.permutations(range(4)) if order != (0, 1
 @pytest.mark.parametrize("order", CLASSES, ids=str)
 def test_swapped_classes_stop_the_set(folder, order):
     """All 23 permutations of the classes, with the colours right for each kind."""
-    total = label_rules.Statistics()
+    total = judge.Statistics()
     source = sources.FolderSource(folder)
     boxes = annotations.read_boxes(source.read("bounding_boxes.csv"))
     swap = np.array(order, np.uint8)
     for frame in frame_files.find_frames(source.sizes)[0]:
-        top, rgb = (
-            frame_reader.decode(source.read(name))[..., :3]
-            for name in (frame.image, frame.ground)
-        )
-        ground, clean = (
-            swap[palette.class_ids(frame_reader.decode(source.read(name)))]
-            for name in (frame.ground, frame.clean)
-        )
-        overlap = (rgb[..., 1] > 0) & (rgb[..., 2] > 0)
-        drawn = palette.colorize(ground)
+        render = decode.to_rgb(source.read(frame.image))
+        rgb = {k: decode.to_rgb(source.read(f)) for k, f in frame.masks.items()}
+        ids = {kind: swap[palette.class_ids(image)] for kind, image in rgb.items()}
+        overlap = (rgb["ground"][..., 1] > 0) & (rgb["ground"][..., 2] > 0)
+        masks = {kind: palette.colorize(image) for kind, image in ids.items()}
         if {order[2], order[3]} == {2, 3}:  # Both rock colours stay rock colours.
-            drawn[overlap] = (0, 180, 180)
-        found = color_runs.find(
-            building.rgbx(drawn), building.rgbx(palette.colorize(clean))
-        )
-        top = top[: label_rules.TOP_ROWS]
-        total.add(
-            label_rules.gather(
-                frame, top, found, found.labels(), boxes.get(frame.frame_id, [])
-            )
-        )
+            masks["ground"][overlap] = (0, 180, 180)
+            ids["ground"] = palette.class_ids(masks["ground"])
+        pixels = decode.Pixels(b"", render[: decode.TOP_ROWS], masks)
+        found = boxes.get(frame.frame_id, [])
+        total.add(judge.judge(frame, pixels, ids, palette.ROCK_THRESHOLD, found))
     with pytest.raises(ValueError, match="do not fit the pictures"):
         total.check()
 

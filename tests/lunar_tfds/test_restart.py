@@ -25,14 +25,14 @@ def test_kill_in_mid_build_then_build(folder, tmp_path):
     """Kill -9 while examples are being written: then a good build cleans up."""
     code = f"""
 import time
-from lunar_tfds.lunar_rocks import reading
-from tests.lunar_tfds import building
-read = reading.read_frame
-def slowly(source, frame, *args):
-    if frame.frame_id == "0002":
+from lunar_tfds.lunar_rocks import lunar_rocks_dataset_builder
+from tests.support import building
+make = lunar_rocks_dataset_builder.make_example
+def slowly(source, job, *args):
+    if job.frame.frame_id == "0002":
         time.sleep(600)
-    return read(source, frame, *args)
-reading.read_frame = slowly
+    return make(source, job, *args)
+lunar_rocks_dataset_builder.make_example = slowly
 building.build({str(folder)!r}, {str(tmp_path)!r})
 """
     process = subprocess.Popen([sys.executable, "-c", code])

@@ -70,36 +70,23 @@ def test_boxes_follow_the_half_pixel_convention():
     ]
 
 
-def test_regions_touching_at_a_corner_are_one():
-    mask = blank()
-    mask[5:10, 5:10] = True
-    mask[10:15, 10:15] = True
-    mask[30:33, 60:80] = True
-    regions = labels.label_regions(mask)
-    assert regions.max() == 2
-    assert regions[6, 6] == regions[12, 12] != regions[31, 70]
+def test_rocks_that_touch_at_a_corner_are_one_box():
+    ground = np.zeros((60, 80, 3), np.uint8)
+    ground[5:17, 5:17, 2] = 255
+    ground[17:30, 17:30, 2] = 255
+    ground[32:55, 32:55, 2] = 255  # A row and a column lie between.
+    assert labels.find_boxes(ground) == [(5.5, 5.5, 25, 25), (32.5, 32.5, 23, 23)]
 
 
-@settings(max_examples=60, deadline=None)
-@given(hnp.arrays(bool, st.tuples(st.integers(1, 14), st.integers(1, 14))))
-def test_regions_are_the_connected_ones(mask):
-    regions = labels.label_regions(mask)
-    assert ((regions > 0) == mask).all()
-    expected, count = np.zeros(mask.shape, int), 0
-    for start in zip(*np.nonzero(mask), strict=True):
-        if expected[start]:
-            continue
-        count += 1
-        stack = [start]
-        while stack:
-            row, column = stack.pop()
-            inside = 0 <= row < mask.shape[0] and 0 <= column < mask.shape[1]
-            if inside and mask[row, column] and not expected[row, column]:
-                expected[row, column] = count
-                stack += [(row + i - 1, column + j - 1) for i, j in np.ndindex(3, 3)]
-    assert regions.max(initial=0) == count
-    pairs = set(zip(regions[mask].tolist(), expected[mask].tolist(), strict=True))
-    assert len(pairs) == count
+def test_a_gap_open_at_a_corner_is_no_hole():
+    ground = np.zeros((60, 80, 3), np.uint8)
+    ground[10:50, 10:60, 2] = 255
+    ground[20:30, 20:30, 2] = 0  # Closed.
+    ground[30:50, 45:60, 2] = 0  # Open at the corner of the rock.
+    ground[25:30, 40:45, 2] = 0  # Touches the open one at a corner alone.
+    clean = labels.draw_clean(ground)
+    assert (clean[25, 25] == (0, 0, 255)).all()
+    assert not clean[27, 42].any() and not clean[40, 50].any()
 
 
 @settings(max_examples=40, deadline=None)

@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from lunar_tfds import opening
 from pipeline import batching, execution, pixels, protocols, records
 from pipeline import cache as caches
 from pipeline.augmentation import Augmentation
@@ -314,10 +315,10 @@ def test_a_split_that_was_left_out_is_skipped_with_a_warning(
     splits = {k: v for k, v in builder.info.splits.items() if k != "test"}
     kept = tfds.core.splits.SplitDict(splits.values())
     monkeypatch.setattr(type(builder.info), "splits", kept)
-    assert records.resolve_split(builder, "train+test") == "train"
+    assert opening.resolve_split(builder, "train+test") == "train"
     assert "test" in caplog.text
     with pytest.raises(ValueError, match="no split 'test', only"):
-        records.resolve_split(builder, "test")
+        opening.resolve_split(builder, "test")
 
 
 # Filters and protocols.

@@ -4,7 +4,6 @@ import pathlib
 import shutil
 import zipfile
 
-import numpy as np
 import tensorflow_datasets as tfds
 
 import lunar_tfds
@@ -65,8 +64,3 @@ def zip_folder(folder, path, prefix="", compression=zipfile.ZIP_DEFLATED):
             if file.is_file():
                 archive.write(file, prefix + file.relative_to(folder).as_posix())
     return path
-
-
-def rgbx(rgb):
-    """Returns colours, uint8 [height, width, 3], as `reading.decode` returns them."""
-    return np.dstack([rgb, np.full(rgb.shape[:2], 255, np.uint8)])

@@ -5,7 +5,9 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-HEIGHT, WIDTH = 480, 720
+from lunar_tfds import kaggle_layout
+from lunar_tfds.kaggle_layout import FRAME_HEIGHT as HEIGHT
+from lunar_tfds.kaggle_layout import FRAME_WIDTH as WIDTH
 
 
 def draw_frame(rng, *, sky=True, num_small=6, num_large=2):
@@ -69,25 +71,24 @@ def write_kaggle_folder(folder, *, num_frames=12, num_photos=2, first_id=1, seed
     """
     folder = pathlib.Path(folder)
     rng = np.random.default_rng(seed)
-    rows = ["Frame,TopLeftCornerX,TopLeftCornerY,Length,Height"]
-    for kind in ("render", "ground", "clean"):
-        (folder / "images" / kind).mkdir(parents=True, exist_ok=True)
+    rows = [",".join(kaggle_layout.BOXES_HEADER)]
+    for name in kaggle_layout.FOLDERS:
+        (folder / name).mkdir(parents=True, exist_ok=True)
     for frame in range(first_id, first_id + num_frames):
-        render, ground, clean, boxes = draw_frame(rng, sky=frame % 4 != 0)
-        for kind, pixels in (("render", render), ("ground", ground), ("clean", clean)):
-            Image.fromarray(pixels).save(
-                folder / "images" / kind / f"{kind}{frame:04d}.png", compress_level=1
-            )
+        *images, boxes = draw_frame(rng, sky=frame % 4 != 0)
+        for kind, pixels in zip(kaggle_layout.KINDS, images, strict=True):
+            name = kaggle_layout.frame_file(kind, kaggle_layout.frame_id(frame))
+            Image.fromarray(pixels).save(folder / name, compress_level=1)
         rows += [f"{frame},{x},{y},{w},{h}" for x, y, w, h in boxes]
-    (folder / "bounding_boxes.csv").write_text("\n".join(rows) + "\n")
-    photos = folder / "real_moon_images"
-    photos.mkdir(exist_ok=True)
+    (folder / kaggle_layout.BOXES_FILE).write_text("\n".join(rows) + "\n")
     for number in range(1, num_photos + 1):
         render, _, clean, _ = draw_frame(rng)
         # As in the TCAM photos, the second photo is larger than its mask.
-        photo = Image.fromarray(render).resize(
-            (900, 600) if number == 2 else (720, 480)
+        size = (900, 600) if number == 2 else kaggle_layout.FRAME_SIZE
+        photo, mask = (
+            folder / name(f"PCAM{number}")
+            for name in (kaggle_layout.photo_file, kaggle_layout.photo_mask_file)
         )
-        photo.save(photos / f"PCAM{number}.png", compress_level=1)
-        Image.fromarray(clean).save(photos / f"g_PCAM{number}.png")
+        Image.fromarray(render).resize(size).save(photo, compress_level=1)
+        Image.fromarray(clean).save(mask)
     return folder

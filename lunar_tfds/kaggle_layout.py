@@ -1,0 +1,89 @@
+"""The one place that knows the dataset's folders, files and sizes, as Kaggle has them.
+
+    images/render/render0001.png    the picture
+    images/ground/ground0001.png    its raw label colours
+    images/clean/clean0001.png      its labels as the author cleaned them
+    real_moon_images/PCAM5.png      a photo of the Moon
+    real_moon_images/g_PCAM5.png    its labels
+    bounding_boxes.csv              boxes of large rocks
+    shadow_IDs.txt                  one of the author's lists of defective frames
+
+All names are relative to the dataset's root, with `/` between their parts. Colours are
+in `palette`.
+"""
+
+import posixpath
+import re
+
+# What there is of a frame.
+KINDS = RENDER, GROUND, CLEAN = ("render", "ground", "clean")
+IMAGES = "images"  # The folder of the kinds.
+PHOTOS = "real_moon_images"
+# Where pictures are.
+FOLDERS = (*(f"{IMAGES}/{kind}" for kind in KINDS), PHOTOS)
+# Of every render and its masks, px; photos have any size.
+FRAME_SIZE = FRAME_WIDTH, FRAME_HEIGHT = 720, 480
+
+BOXES_FILE = "bounding_boxes.csv"
+BOXES_HEADER = ("Frame", "TopLeftCornerX", "TopLeftCornerY", "Length", "Height")
+# MATLAB's pixel centres are whole numbers from 1, so the edge of a box that begins with
+# the first column or row lies here, px.
+BOXES_ORIGIN = 0.5
+# The defects that have a list, in newer versions of the dataset only.
+DEFECTS = ("mismatch", "cam_anomaly", "shadow", "ground_facing", "top200_largerocks")
+
+# What names of photos and their masks are called beside the KINDS.
+PHOTO, PHOTO_MASK = "photo", "photo mask"
+_FRAME = re.compile(rf"{IMAGES}/({'|'.join(KINDS)})/\1(\d{{1,9}})\.png", re.I)
+# Names with a dot in front are hidden files, such as macOS's "._PCAM5.png".
+_PHOTO = re.compile(rf"{PHOTOS}/(g_)?([^/.][^/]*)\.png", re.I)
+_TEXT = re.compile(rf"{re.escape(BOXES_FILE)}|[^.].*_IDs\.txt")
+
+
+def frame_id(number: int) -> str:
+    """Returns the id of a frame, '0001' of frame 1."""
+    return str(number).zfill(4)
+
+
+def frame_file(kind: str, frame_id: str) -> str:
+    """Returns the name of a frame's file of one of the KINDS."""
+    return f"{IMAGES}/{kind}/{kind}{frame_id}.png"
+
+
+def photo_file(photo_id: str) -> str:
+    """Returns the name of a photo, 'PCAM5'."""
+    return f"{PHOTOS}/{photo_id}.png"
+
+
+def photo_mask_file(photo_id: str) -> str:
+    """Returns the name of a photo's labels."""
+    return f"{PHOTOS}/g_{photo_id}.png"
+
+
+def defects_file(defect: str) -> str:
+    """Returns the name of the list of one of the DEFECTS."""
+    return f"{defect}_IDs.txt"
+
+
+def parse(name: str) -> tuple[str, str] | None:
+    """Returns (kind, id) of a picture's name, or None for any other name.
+
+    Args:
+        name: of a file. Capitals and leading zeros of a number do not count.
+
+    Returns:
+        One of KINDS and '0001', or PHOTO or PHOTO_MASK and 'PCAM5'.
+    """
+    if match := _FRAME.fullmatch(name):
+        return match[1].lower(), frame_id(int(match[2]))
+    if match := _PHOTO.fullmatch(name):
+        return (PHOTO_MASK if match[1] else PHOTO), match[2]
+    return None
+
+
+def is_dataset_file(name: str) -> bool:
+    """Returns whether a file of this name takes part in the dataset."""
+    folder, base = posixpath.split(name)
+    if folder in FOLDERS:
+        return parse(name) is not None
+    return not folder and bool(_TEXT.fullmatch(base))

@@ -1,0 +1,90 @@
+"""Step 6 of a frame: what was read of it becomes the example that TFDS stores."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from lunar_tfds import kaggle_layout, palette
+from lunar_tfds.lunar_rocks import png
+from lunar_tfds.lunar_rocks.annotations import Box
+from lunar_tfds.lunar_rocks.frame_files import MASKS, Frame
+
+_MASK_DOCS = {
+    kaggle_layout.GROUND: "The raw labels from the named intensity upwards.",
+    kaggle_layout.CLEAN: "The labels as the author cleaned them.",
+}
+
+
+def mask_name(kind: str) -> str:
+    """Returns the name of the feature that holds a kind of mask."""
+    return f"{kind}_mask"
+
+
+def features() -> tfds.features.FeaturesDict:
+    """Returns the features of an example."""
+    return tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(
+                shape=(None, None, 3),
+                encoding_format="png",
+                doc=f"The render, {kaggle_layout.FRAME_WIDTH}x"
+                f"{kaggle_layout.FRAME_HEIGHT}, or the photo, of any size.",
+            ),
+            **{mask_name(kind): _mask(_MASK_DOCS[kind]) for kind in MASKS},
+            "frame_id": tfds.features.Text(doc="'0001' of a render, 'PCAM5' a photo."),
+            "objects": tfds.features.Sequence(
+                {"bbox": tfds.features.BBoxFeature()},
+                doc="Large rocks of the raw labels, larger than 20x20 px.",
+            ),
+            "defects": {name: _defect(name) for name in kaggle_layout.DEFECTS},
+        }
+    )
+
+
+def _mask(doc: str) -> tfds.features.LabeledImage:
+    return tfds.features.LabeledImage(
+        labels=list(palette.CLASS_NAMES),
+        shape=(None, None, 1),
+        encoding_format="png",
+        doc=doc,
+    )
+
+
+def _defect(name: str) -> tfds.features.Scalar:
+    doc = f"Whether the author's {kaggle_layout.defects_file(name)} names the frame."
+    return tfds.features.Scalar(np.bool_, doc=doc)
+
+
+def encode(
+    frame: Frame,
+    image: bytes,
+    ids: dict[str, np.ndarray],
+    boxes: list[Box],
+    defects: list[str],
+) -> dict[str, Any]:
+    """Returns the example of a frame.
+
+    Args:
+        frame: the frame.
+        image: an 8-bit RGB PNG file.
+        ids: uint8 [height, width] by kind of mask.
+        boxes: of its large rocks.
+        defects: the defects whose list names the frame.
+    """
+    return {
+        "image": image,
+        **{mask_name(kind): png.encode_ids(ids[kind]) for kind in MASKS},
+        "frame_id": frame.frame_id,
+        "objects": [{"bbox": _bbox(*box)} for box in boxes],
+        "defects": {name: name in defects for name in kaggle_layout.DEFECTS},
+    }
+
+
+def _bbox(top: float, left: float, bottom: float, right: float) -> tfds.features.BBox:
+    return tfds.features.BBox(
+        ymin=top / kaggle_layout.FRAME_HEIGHT,
+        xmin=left / kaggle_layout.FRAME_WIDTH,
+        ymax=bottom / kaggle_layout.FRAME_HEIGHT,
+        xmax=right / kaggle_layout.FRAME_WIDTH,
+    )

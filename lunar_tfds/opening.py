@@ -1,0 +1,89 @@
+"""Opens a built `lunar_rocks`, and says which one it is."""
+
+import os
+from typing import Any
+
+import tensorflow_datasets as tfds
+from absl import logging
+
+from lunar_tfds.lunar_rocks.frame_files import SPLITS
+
+NAME = "lunar_rocks"
+
+
+def open_dataset(data_dir: str | os.PathLike | None = None) -> tfds.core.DatasetBuilder:
+    """Returns the builder of the built `lunar_rocks`.
+
+    Args:
+        data_dir: TFDS data_dir, by default TFDS's own.
+
+    Raises:
+        ValueError: it is not built there; says where it looked and how to build it.
+    """
+    builder = tfds.builder(NAME, data_dir=data_dir)
+    if not (builder.data_path / "dataset_info.json").exists():
+        where = f" --data_dir={data_dir}" if data_dir else ""
+        raise ValueError(
+            f"no built dataset in {builder.data_path}. Make it with: "
+            f"tfds build {NAME}{where} --manual_dir=FOLDER_OF_THE_KAGGLE_FILES"
+        )
+    return builder
+
+
+def resolve_split(builder, split: str) -> str:
+    """Returns a split without the parts that the built dataset left out.
+
+    Args:
+        builder: of the built dataset.
+        split: such as 'train+validation+test' or 'train[:10%]'.
+
+    Raises:
+        ValueError: a part is no split of this dataset, no part is left, or the
+            expression is none of TFDS's.
+    """
+    parts = [part.strip() for part in split.split("+")]
+    names = [part.partition("[")[0] for part in parts]
+    built = builder.info.splits
+    for name in names:
+        if name not in SPLITS and name not in built:
+            raise ValueError(
+                f"no split {name!r}: this dataset has {', '.join(SPLITS)}. "
+                "Write it as 'train', 'train[:10%]' or 'train+validation'"
+            )
+    present = [p for p, name in zip(parts, names, strict=True) if name in built]
+    if not present:
+        raise ValueError(
+            f"The dataset in {builder.data_dir} has no split {split!r}, only "
+            f"{sorted(built)}. Use one of them, or build the dataset "
+            "from the folder that holds the missing frames."
+        )
+    missing = sorted(set(parts) - set(present))
+    if missing:
+        logging.warning("The dataset has no split %s: left out.", ", ".join(missing))
+    resolved = "+".join(present)
+    try:
+        built[resolved]
+    except (ValueError, KeyError, AssertionError) as error:
+        raise ValueError(
+            f"{split!r} is no split expression: {error}. Write it as 'train', "
+            "'train[:10%]' or 'train+validation'"
+        ) from error
+    return resolved
+
+
+def identity(builder: tfds.core.DatasetBuilder) -> dict[str, Any]:
+    """Returns which dataset this is: two with equal identities hold equal examples.
+
+    Args:
+        builder: of the built dataset.
+
+    Returns:
+        Strings by name, version, config (None without one) and source_fingerprint.
+    """
+    config = builder.builder_config
+    return {
+        "name": builder.name,
+        "version": str(builder.version),
+        "config": config.name if config else None,
+        "source_fingerprint": (builder.info.metadata or {}).get("source_fingerprint"),
+    }
