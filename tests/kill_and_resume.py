@@ -168,7 +168,8 @@ class Kills:
         check(self)
         if unknown := set(self.strategy) - set(STRATEGIES):
             raise ValueError(
-                f"--strategy must be of {', '.join(STRATEGIES)}: got {unknown}"
+                f"--strategy must be of {', '.join(STRATEGIES)}: "
+                f"got {', '.join(sorted(unknown))}"
             )
 
 

@@ -363,6 +363,13 @@ def test_averaged_weights_have_the_statistics_of_their_own_activations():
         assert np.max(look.off_by()) > 0.1
 
 
+def test_statistics_are_measured_on_so_many_examples(monkeypatch):
+    monkeypatch.setattr("model.training.trainer.STATISTICS_EXAMPLES", 9)
+    asked = []
+    fit(make_trainer(ema=0.5), wants_stop=lambda: bool(asked.append(1)))
+    assert len(asked) == STEPS + 2 + STEPS  # Training, two batches of 8, validation.
+
+
 def test_statistics_of_batches_are_pooled():
     model = network()
     layer, statistics = model.layers[3], BatchStatistics(model)
