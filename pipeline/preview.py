@@ -135,7 +135,7 @@ def main(config: Preview) -> None:
         count = min(config.examples, batching.num_examples(builder, chosen))
         shown = columns(builder, chosen, config.image_size, count, config.epochs)
         picture = sheet(*shown)
-    write_bytes(config.output, to_png(np.asarray(picture)))
+    write_bytes(config.output or "", to_png(np.asarray(picture)))
     print(f"Wrote {config.output}.")
 
 

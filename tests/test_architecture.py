@@ -62,17 +62,11 @@ def test_every_folder_of_model_is_a_room():
 
 
 FLAGS_HOME = "lunar_tfds/command_line.py"
-# Until the dataset's tools are made from settings too.
-LATER = (
-    "lunar_tfds/contact_sheet.py",
-    "lunar_tfds/synthetic/__main__.py",
-    "lunar_tfds/lunar_rocks/benchmark.py",
-)
 
 
 @pytest.mark.parametrize("path", python_files())
 def test_one_module_knows_flags(path):
-    if path == FLAGS_HOME or path in LATER:
+    if path == FLAGS_HOME:
         return
     for name in imported_modules(path):
         assert not name.startswith(("absl.flags", "absl.app", "argparse")), path
