@@ -6,6 +6,8 @@ red is sky, green small rock, blue large rock, black everything else.
 
 import numpy as np
 
+from lunar_tfds import kaggle_layout
+
 CLASS_NAMES = ("ground", "sky", "small_rock", "large_rock")
 NUM_CLASSES = len(CLASS_NAMES)
 GROUND, SKY, SMALL_ROCK, LARGE_ROCK = range(NUM_CLASSES)
@@ -67,7 +69,7 @@ def off_palette(rgb: np.ndarray, kind: str) -> np.ndarray:
         bool [height, width].
     """
     red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
-    if kind == "ground":
+    if kind == kaggle_layout.GROUND:
         off = (red != SKY_RED[0]) & (red != SKY_RED[1])
         off |= (green | blue) != 0
         off &= red != 0

@@ -5,6 +5,10 @@ import io
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+# Larger pictures are refused by their header: a photo of the Moon has 4 megapixels, and
+# a header that claims far more is hostile.
+MAX_PIXELS = 64_000_000
+
 
 def to_png(
     pixels: np.ndarray, *, compress_level: int = 6, text: dict[str, str] | None = None

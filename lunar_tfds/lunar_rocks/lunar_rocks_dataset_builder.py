@@ -19,6 +19,7 @@ from lunar_tfds.lunar_rocks import (
     judge,
     parallel,
     problems,
+    reuse,
     source_check,
     sources,
     tfds_internals,
@@ -56,23 +57,6 @@ class LunarRocksConfig(tfds.core.BuilderConfig):
                 f"ground_threshold is an intensity from 1 to 255: got "
                 f"{self.ground_threshold}. The author used 100."
             )
-
-
-@dataclasses.dataclass
-class _Made:
-    """What a dataset is made from and how, as far as it decides the examples."""
-
-    fingerprint: str | None
-    max_examples: int | None
-    threshold: int | None
-    left_out: int
-
-    def __str__(self):
-        return (
-            f"with fingerprint {self.fingerprint}, at most "
-            f"{self.max_examples or 'all'} examples a split, rocks from intensity "
-            f"{self.threshold}, {self.left_out or 'no'} damaged frames left out"
-        )
 
 
 class Builder(tfds_internals.StreamingBuilder):
@@ -142,40 +126,23 @@ class Builder(tfds_internals.StreamingBuilder):
         downloads = tfds.core.Path(download_dir or self.data_dir_root / "downloads")
         self._manual_dir = tfds.core.Path(config.manual_dir or downloads / "manual")
         self._manual_dir = self._manual_dir.expanduser()
-        reuse = tfds.download.GenerateMode.REUSE_DATASET_IF_EXISTS
-        if self.is_prepared() and download_config and config.download_mode == reuse:
-            self._refuse_other_source(config.max_examples_per_split)
+        as_is = tfds.download.GenerateMode.REUSE_DATASET_IF_EXISTS
+        if self.is_prepared() and download_config and config.download_mode == as_is:
+            self._check_reuse(config.max_examples_per_split)
         if not self.is_prepared() or config.download_mode.overwrite_dataset:
             unfinished_builds.remove(self.data_dir_root / self.name)
         super().download_and_prepare(
             download_dir=download_dir, download_config=download_config, **kwargs
         )
 
-    def _refuse_other_source(self, max_examples: int | None) -> None:
-        source = sources.find_source(self._manual_dir)
-        if source is None:
-            return
-        made = dict(self.info.metadata.items())
-        left_out = len(made.get("left_out_frames", ()))
-        before = _Made(
-            made.get("source_fingerprint"),
-            made.get("max_examples_per_split"),
-            made.get("ground_threshold"),
-            left_out,
-        )
-        now = _Made(
-            sources.fingerprint(source),
-            max_examples,
-            self.ground_threshold,
-            left_out if self._leave_out else 0,
-        )
-        if before != now:
-            raise ValueError(
-                f"{self.data_dir} was made from the {made.get('source')}, {before}; "
-                f"asked for is the {source.description}, {now}. Build it anew with "
-                f"--overwrite (Python: "
-                f"download_mode=tfds.GenerateMode.REUSE_CACHE_IF_EXISTS), or use "
-                f"another --data_dir."
+    def _check_reuse(self, max_examples: int | None) -> None:
+        """Raises ValueError if another dataset is asked for than the one there is."""
+        if source := sources.find_source(self._manual_dir):
+            wanted = reuse.Making(
+                sources.fingerprint(source), max_examples, self.ground_threshold
+            )
+            reuse.check(
+                self.data_dir, self.info.metadata, source, wanted, self._leave_out
             )
 
     @contextlib.contextmanager

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from zlib_ng import zlib_ng as zlib
 
+from lunar_tfds.pictures import MAX_PIXELS
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GRAYSCALE, RGB = 0, 2  # IHDR colour types.
 # Bits per sample that every reader turns into 8-bit RGB alike, per colour type.
 _BIT_DEPTHS = {0: (1, 2, 4, 8), 2: (8,), 3: (1, 2, 4, 8), 4: (8,), 6: (8,)}
-# A photo of the Moon has 4 megapixels; a header that claims far more is hostile.
-MAX_PIXELS = 64_000_000
 
 
 class Header(NamedTuple):

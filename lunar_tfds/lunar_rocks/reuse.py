@@ -1,0 +1,69 @@
+"""Is the dataset that lies there the one that is asked for?"""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from lunar_tfds.lunar_rocks.sources import Source
+
+
+@dataclasses.dataclass
+class Making:
+    """What a dataset is made from and how, as far as it decides the examples.
+
+    Attributes:
+        fingerprint: of the source.
+        max_examples: of each split, None for all.
+        threshold: intensity from which a rock counts.
+        left_out: number of damaged frames.
+    """
+
+    fingerprint: str | None
+    max_examples: int | None
+    threshold: int | None
+    left_out: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"with fingerprint {self.fingerprint}, at most "
+            f"{self.max_examples or 'all'} examples a split, rocks from intensity "
+            f"{self.threshold}, {self.left_out or 'no'} damaged frames left out"
+        )
+
+
+def check(
+    data_dir: str | os.PathLike,
+    metadata: Mapping[str, Any],
+    source: Source,
+    wanted: Making,
+    leave_out: bool,
+) -> None:
+    """Checks that a built dataset may be reused.
+
+    Args:
+        data_dir: where it lies.
+        metadata: its own.
+        source: what a build would read.
+        wanted: what it would make, damaged frames aside.
+        leave_out: whether damaged frames may be missing.
+
+    Raises:
+        ValueError: it was made from another source or otherwise than asked for.
+    """
+    left_out = len(metadata.get("left_out_frames", ()))
+    before = Making(
+        metadata.get("source_fingerprint"),
+        metadata.get("max_examples_per_split"),
+        metadata.get("ground_threshold"),
+        left_out,
+    )
+    now = dataclasses.replace(wanted, left_out=left_out if leave_out else 0)
+    if before != now:
+        raise ValueError(
+            f"{data_dir} was made from the {metadata.get('source')}, {before}; "
+            f"asked for is the {source.description}, {now}. Build it anew with "
+            f"--overwrite (Python: "
+            f"download_mode=tfds.GenerateMode.REUSE_CACHE_IF_EXISTS), or use "
+            f"another --data_dir."
+        )
