@@ -13,15 +13,20 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from commands import evaluate, predict, train
 from lunar_tfds import command_line
 from lunar_tfds.settings import at_least, check, setting
+from lunar_tfds.synthetic import __main__ as synthetic
 from model.network import vgg16_unet
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # A command of the same environment, whether or not that is activated.
 TFDS = pathlib.Path(sys.executable).with_name("tfds")
+
+# A command: takes program name and arguments, returns an exit status.
+Main = Callable[[Sequence[str]], int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,20 +51,29 @@ class DemoConfig:
         check(self)
 
 
-def run(title: str, *command: object) -> None:
-    """Prints and runs one command from the repository root; stops when it fails."""
-    words = [str(word) for word in command]
-    program = "python" if words[0] == sys.executable else pathlib.Path(words[0]).name
-    shown = [program, *words[1:]]
-    print(f"\n=== {title}\n$ {shlex.join(shown)}", flush=True)
+def run(title: str, program: str, main: Main, *flags: object) -> None:
+    """Prints one command and runs it in this process; stops when it fails."""
+    words = [str(flag) for flag in flags]
+    print(f"\n=== {title}\n$ {program} {shlex.join(words)}", flush=True)
     start = time.monotonic()
-    result = subprocess.run(words, cwd=ROOT, check=False)
-    if result.returncode:
+    status = main([program, *words])
+    if status:
         raise ValueError(
-            f"the step above failed with exit code {result.returncode}; its own "
-            "message says why"
+            f"the step above failed with exit code {status}; its own message says why"
         )
     print(f"--- {time.monotonic() - start:.0f} s", flush=True)
+
+
+def draw_scenes(argv: Sequence[str]) -> int:
+    """Draws scenes as `python -m lunar_tfds.synthetic` does; returns its status."""
+    return command_line.run(synthetic.Drawing, synthetic.main, argv)
+
+
+def build_dataset(argv: Sequence[str]) -> int:
+    """Runs `tfds build` in the repository root; returns its status."""
+    _, *flags = argv
+    command = [str(TFDS), "build", "lunar_rocks", *flags]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
 def training_flags(config: DemoConfig, weights: str) -> tuple[str, ...]:
@@ -109,15 +123,15 @@ def print_results(output: pathlib.Path, workdir: pathlib.Path, weights: str) -> 
 def demo(config: DemoConfig) -> None:
     """Runs the steps in order."""
     output = pathlib.Path(config.output_dir).resolve()
-    python, scenes, data = sys.executable, output / "scenes", output / "data"
+    scenes, data = output / "scenes", output / "data"
     run(
         f"Draw {config.num_scenes} scenes in the Kaggle layout",
-        *(python, "-m", "lunar_tfds.synthetic", f"--output_dir={scenes}"),
+        *("python -m lunar_tfds.synthetic", draw_scenes, f"--output_dir={scenes}"),
         *(f"--num_scenes={config.num_scenes}", "--seed=0"),
     )
     run(
         "Build the dataset: sharded TFRecords",
-        *(TFDS, "build", "lunar_rocks", f"--manual_dir={scenes}"),
+        *("tfds build lunar_rocks", build_dataset, f"--manual_dir={scenes}"),
         f"--data_dir={data}",
     )
     weights = choose_encoder_weights(config.encoder_weights)
@@ -125,25 +139,25 @@ def demo(config: DemoConfig) -> None:
     workdir = output / f"run_{pathlib.Path(weights).name.partition('.')[0]}"
     run(
         "Train the VGG16-UNet",
-        *(python, "train.py", "--strategy=mirrored"),
+        *("python train.py", train.main, "--strategy=mirrored"),
         *(f"--data_dir={data}", f"--workdir={workdir}"),
         *training_flags(config, weights),
         *(f"--encoder_weights={weights}", "--cache=memory"),
     )
     run(
         "Evaluate the best checkpoint on the test split",
-        *(python, "evaluate.py", f"--checkpoint={workdir}"),
+        *("python evaluate.py", evaluate.main, f"--checkpoint={workdir}"),
         *(f"--data_dir={data}", "--split=test", f"--output_dir={output / 'report'}"),
     )
     unseen = output / "unseen"
     run(
         f"Draw {config.num_unseen} further scenes",
-        *(python, "-m", "lunar_tfds.synthetic", f"--output_dir={unseen}"),
+        *("python -m lunar_tfds.synthetic", draw_scenes, f"--output_dir={unseen}"),
         *(f"--num_scenes={config.num_unseen}", "--seed=1"),
     )
     run(
         "Predict them",
-        *(python, "predict.py", f"--checkpoint={workdir}"),
+        *("python predict.py", predict.main, f"--checkpoint={workdir}"),
         *(f"--images={unseen / 'images' / 'render'}",),
         f"--output_dir={output / 'predictions'}",
     )
