@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from lunar_tfds.lunar_rocks import parallel
+from lunar_tfds import command_line
+from lunar_tfds.lunar_rocks import benchmark, parallel
 
 
 def test_results_come_in_order_from_several_threads():
@@ -48,6 +49,17 @@ def test_an_error_stops_the_rest():
     with pytest.raises(ValueError, match="frame 0"):
         list(parallel.ordered_map(work, range(1000), num_threads=2))
     assert len(started) < 50
+
+
+def test_benchmark_says_what_is_missing(tmp_path, caplog):
+    for flag, line in (
+        ("--rounds=2", "--source is missing"),
+        (f"--source={tmp_path}", f"No frame in {tmp_path / 'images/render'}"),
+    ):
+        argv = ["benchmark", flag]
+        assert command_line.run(benchmark.Benchmark, benchmark.main, argv) == 1
+        assert line in caplog.messages[-1]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -286,6 +286,7 @@ def test_a_killed_run_leaves_only_whole_files(tmp_path):
         (["--num_scenes=1"], "output_dir must be a folder: {file} is a file"),
         (["--num_scenes=0"], "--num_scenes=0: must be at least 1"),
         (["--num_scenes=1", "now"], "unknown arguments: now"),
+        (["--output_dir=/dev/null/scenes"], "/dev/null/scenes"),  # Not to be written.
     ],
 )
 def test_the_command_explains_what_is_wrong(tmp_path, caplog, flags, line):
