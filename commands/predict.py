@@ -1,4 +1,4 @@
-"""Segments people's own photos: `python predict.py --checkpoint=... --images=photos/`.
+"""Segments people's own photos: `python predict.py --images=photos/`.
 
 Writes NAME_mask.png, NAME_overlay.png and summary.csv. Exit status: 0 done, 1 an error,
 2 some image could not be read and was left out.
@@ -20,7 +20,7 @@ from lunar_tfds.settings import setting
 from model.inference import result_files
 from model.inference.image_files import ImageFile, find_images
 from model.inference.output_folder import make_output_folder
-from model.inference.predictor import Predictor, checkpoint_setting
+from model.inference.predictor import Predictor, default_checkpoint
 
 # A file, its row of the summary, and its image; None where it cannot be read.
 _Read = tuple[ImageFile, dict[str, Any], np.ndarray | None]
@@ -30,7 +30,12 @@ _Read = tuple[ImageFile, dict[str, Any], np.ndarray | None]
 class PredictConfig:
     """Settings of a prediction."""
 
-    checkpoint: str = checkpoint_setting()
+    checkpoint: str | None = setting(
+        None,
+        "A .keras file, a workdir: its best, or starter. By default runs/vgg16_unet, "
+        "or starter where that holds no run.",
+        is_path=True,
+    )
     images: str | None = setting(
         None,
         "An image, folder, zip or quoted glob.",
@@ -77,7 +82,7 @@ def predict(config: PredictConfig) -> int:
     )
     result_files.check_neighbours(files, output)
     predictor = Predictor(
-        config.checkpoint,
+        config.checkpoint or default_checkpoint(),
         tta=config.tta,
         tile=config.tile,
         batch_size=config.batch_size,

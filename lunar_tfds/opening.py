@@ -30,7 +30,7 @@ def open_dataset(data_dir: str | os.PathLike | None = None) -> tfds.core.Dataset
     return builder
 
 
-def resolve_split(builder, split: str) -> str:
+def resolve_split(builder: tfds.core.DatasetBuilder, split: str) -> str:
     """Returns a split without the parts that the built dataset left out.
 
     Args:

@@ -74,7 +74,9 @@ class Augmentation:
 NUM_DRAWS = 11
 
 
-def draw(augmentation, seed, step, batch_size):
+def draw(
+    augmentation: Augmentation | None, seed: int, step: tf.Tensor, batch_size: int
+) -> dict[str, tf.Tensor]:
     """Returns the random parameters of each example of one global batch.
 
     The draw depends on `seed`, `step` and the example's place in the global batch

@@ -5,20 +5,23 @@ mapped to example numbers, records, pixels and batches; parallel calls, replicas
 workers change who computes a batch and never what is in it. The one exception is a
 tf.data service of several workers, which changes the order of steps.
 
-Each epoch goes through a full permutation of the examples, whatever the cache: records
-and cached pixels are read by number, so there is no shuffle buffer, whose size would
-limit how well examples are mixed and how much memory they hold. At any time there are
-as many decoded examples in memory as parallel calls and waiting batches need.
+Each epoch goes through a full permutation of the examples, whatever the cache, of which
+a step computes its own part (see `order`). Records and cached pixels are read by
+number, so there is no shuffle buffer, whose size would limit how well examples are
+mixed and how much memory they hold. At any time there are as many decoded examples in
+memory as parallel calls and waiting batches need.
 """
 
 import dataclasses
+from typing import Any
 
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
 from lunar_tfds.opening import open_dataset
 from lunar_tfds.settings import at_least, check, setting
 from pipeline import cache as caches
-from pipeline import execution, pixels, records, warp
+from pipeline import execution, order, pixels, records, warp
 from pipeline.augmentation import Augmentation, draw
 from pipeline.cache import Reading
 from pipeline.resize import output_size
@@ -73,12 +76,12 @@ class Position:
         check(self)
 
 
-def num_examples(builder, selection: Selection) -> int:
+def num_examples(builder: tfds.core.DatasetBuilder, selection: Selection) -> int:
     """Returns how many examples a selection holds; errors as `records.find`."""
     return len(records.find(builder, selection))
 
 
-def steps_per_epoch(num_examples, global_batch_size):
+def steps_per_epoch(num_examples: int, global_batch_size: int) -> int:
     """Returns the whole global batches in an epoch.
 
     Raises:
@@ -93,7 +96,7 @@ def steps_per_epoch(num_examples, global_batch_size):
 
 
 def training_dataset(
-    builder,
+    builder: tfds.core.DatasetBuilder,
     selection: Selection = Selection(),  # noqa: B008, it is frozen, as those below.
     batches: Batches = Batches(),  # noqa: B008
     position: Position = Position(),  # noqa: B008
@@ -142,8 +145,10 @@ def training_dataset(
 
     def plan(step):
         """Returns (number, what is drawn for it) of each own example of a step."""
-        order = permutation(len(examples), position.seed, step // steps)
-        numbers = order[step % steps * global_batch_size :][:global_batch_size][own]
+        first = step % steps * global_batch_size
+        places = first + tf.range(own.start, own.stop, dtype=tf.int64)
+        epoch = step // steps
+        numbers = order.permuted(places, len(examples), position.seed, epoch)
         params = draw(augmentation, position.seed, step, global_batch_size)
         return numbers, warped.prepare({k: v[own] for k, v in params.items()})
 
@@ -160,7 +165,7 @@ def training_dataset(
 
 
 def evaluation_dataset(
-    builder,
+    builder: tfds.core.DatasetBuilder,
     selection: Selection = Selection("validation"),  # noqa: B008
     batches: Batches = Batches(),  # noqa: B008
     *,
@@ -216,7 +221,9 @@ def evaluation_dataset(
     return execution.ready(execution.mapped_batches(dataset, resized, batch_size))
 
 
-def example_dataset(builder, selection: Selection) -> tf.data.Dataset:
+def example_dataset(
+    builder: tfds.core.DatasetBuilder, selection: Selection
+) -> tf.data.Dataset:
     """Returns the examples of a selection once, in a fixed order, at their own size.
 
     Args:
@@ -241,7 +248,9 @@ def example_dataset(builder, selection: Selection) -> tf.data.Dataset:
     return execution.ready(execution.mapped(dataset, load))
 
 
-def training_examples(builder, selection: Selection) -> records.Examples:
+def training_examples(
+    builder: tfds.core.DatasetBuilder, selection: Selection
+) -> records.Examples:
     """Returns the examples of a selection that can be trained on.
 
     Raises:
@@ -254,13 +263,6 @@ def training_examples(builder, selection: Selection) -> records.Examples:
             "photos. Leave 'real' out; evaluation_dataset reads it."
         )
     return examples
-
-
-def permutation(count, seed, epoch):
-    """Returns the order of an epoch: int64 [count], each number once."""
-    seeds = tf.stack([tf.constant(seed, tf.int64), -1 - epoch])
-    keys = tf.random.stateless_uniform([count], seeds, None, None, tf.int32)
-    return tf.cast(tf.argsort(keys, stable=True), tf.int64)
 
 
 def per_replica_batch_size(global_batch_size: int, replicas: int) -> int:
@@ -281,7 +283,9 @@ def per_replica_batch_size(global_batch_size: int, replicas: int) -> int:
     return global_batch_size // replicas
 
 
-def replica_share(global_batch_size, input_context):
+def replica_share(
+    global_batch_size: int, input_context: tf.distribute.InputContext | None
+) -> tuple[range, int]:
     """Returns (range of the replicas that this worker feeds, batch size of each).
 
     Raises:
@@ -336,7 +340,13 @@ def _served(dataset, address, replicas):
 class Warp:
     """The compiled warp in two parts: what a step draws, then example by example."""
 
-    def __init__(self, source, size, augmentation, xla):
+    def __init__(
+        self,
+        source: pixels.Source,
+        size: tuple[int, int],
+        augmentation: Augmentation | None,
+        xla: bool,
+    ):
         """Compiles nothing yet; the first example does.
 
         Args:
@@ -354,12 +364,16 @@ class Warp:
             self._table = warp.noise_table(size[0] * size[1] * 3)
         self._warp = tf.function(warp.warp, jit_compile=xla, autograph=False)
 
-    def prepare(self, params):
+    def prepare(self, params: dict[str, tf.Tensor]) -> tuple[Any, dict[str, tf.Tensor]]:
         """Returns what `__call__` needs of each example, from what `draw` returned."""
         size = self._source.source_size
         coordinates = warp.source_coordinates(params, size, self._size)
         return coordinates, {name: params[name] for name in self._used}
 
-    def __call__(self, tensors, prepared):
+    def __call__(
+        self,
+        tensors: tuple[tf.Tensor, tf.Tensor],
+        prepared: tuple[Any, dict[str, tf.Tensor]],
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns image and mask of one example, see `warp.warp`."""
         return self._warp(*tensors, *prepared, self._table, self._source.factors)

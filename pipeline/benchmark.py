@@ -16,6 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -55,16 +56,16 @@ class Contestant:
     """
 
     name: str
-    batches: object
+    batches: Iterator
     process_ids: tuple = ()
     rounds: list = dataclasses.field(default_factory=list)
 
-    def drain(self):
+    def drain(self) -> None:
         """Takes what may be ready; the first time, compiles and starts processes."""
         for _ in itertools.islice(self.batches, DRAINED_BATCHES):
             pass
 
-    def run(self, seconds):
+    def run(self, seconds: float) -> None:
         """Measures one round."""
         self.drain()
         start, cpu_start, count = time.perf_counter(), self.cpu_seconds(), 0
@@ -75,12 +76,12 @@ class Contestant:
         cpu = self.cpu_seconds() - cpu_start
         self.rounds.append((count / elapsed, 1000 * cpu / count))
 
-    def best(self):
+    def best(self) -> tuple[float, float]:
         """Returns (examples/s of the best round, median CPU ms per example)."""
         rates, cpu = zip(*self.rounds, strict=True)
         return max(rates), statistics.median(cpu)
 
-    def cpu_seconds(self):
+    def cpu_seconds(self) -> float:
         """Returns the CPU time so far of this process and the contestant's workers."""
         ticks = 0
         for process_id in self.process_ids:
@@ -89,7 +90,7 @@ class Contestant:
         return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
 
-def settle(found):
+def settle(found: list[Contestant]) -> None:
     """Waits until the contestants whose turns are over have filled their buffers."""
     used = [contestant.cpu_seconds() for contestant in found]
     while True:
@@ -99,7 +100,7 @@ def settle(found):
             return
 
 
-def naive(builder, split, size):
+def naive(builder: tfds.core.DatasetBuilder, split: str, size: int) -> tf.data.Dataset:
     """Returns endless batches made of stock TensorFlow operations, one by one."""
 
     def augment(example):
@@ -131,7 +132,7 @@ def naive(builder, split, size):
     return dataset.batch(BATCH_SIZE).prefetch(2)
 
 
-def decode_only(builder, split):
+def decode_only(builder: tfds.core.DatasetBuilder, split: str) -> tf.data.Dataset:
     """Returns endless batches of decoded images and masks: what no reader can beat."""
     examples = records.find(builder, Selection(split))
     decode = pixels.decoder(examples, "ground")
@@ -139,7 +140,9 @@ def decode_only(builder, split):
     return execution.ready(execution.mapped_batches(dataset, decode, BATCH_SIZE))
 
 
-def warp_only(builder, split, size):
+def warp_only(
+    builder: tfds.core.DatasetBuilder, split: str, size: int
+) -> tf.data.Dataset:
     """Returns endless batches warped from the same pixels again and again."""
     examples = records.find(builder, Selection(split))
     source = pixels.Source(examples, "ground", (size, size))
@@ -156,7 +159,7 @@ def warp_only(builder, split, size):
     return execution.ready(execution.mapped_batches(dataset, warp, BATCH_SIZE))
 
 
-def contestants(folder, num_frames, size):
+def contestants(folder: pathlib.Path, num_frames: int, size: int) -> list[Contestant]:
     """Returns a `Contestant` for each way that the installed packages allow."""
     builder, split, pairs = benchmark_frames.write(folder, num_frames)
     kilobytes = benchmark_frames.pixel_bytes(pairs) / 1000
@@ -190,7 +193,7 @@ def contestants(folder, num_frames, size):
     return found
 
 
-def table(results):
+def table(results: list[dict]) -> str:
     """Returns the results as text, with each rate as a multiple of the generator's."""
     base = results[0]["examples_per_s"]
     lines = [f"{'':28}{'examples/s':>12}{'CPU ms each':>13}{'ratio':>8}"]
@@ -200,7 +203,7 @@ def table(results):
     return "\n".join(lines)
 
 
-def bars(results):
+def bars(results: list[dict]) -> str:
     """Returns lines that set this pipeline against what it must reach."""
     rate = {result["name"]: result["examples_per_s"] for result in results}
     wanted = [

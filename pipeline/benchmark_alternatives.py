@@ -4,12 +4,15 @@ Free of TensorFlow, so that PyTorch's worker processes start quickly.
 """
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
 
 
-def python_generator(pairs, size, batch_size):
+def python_generator(
+    pairs: list[tuple[str, str]], size: int, batch_size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields endless batches as the usual Keras tutorial makes them.
 
     PIL decodes and resizes, numpy scales to [0, 1]; one process, no augmentation.
@@ -28,7 +31,9 @@ def python_generator(pairs, size, batch_size):
 class FolderDataset:
     """A PyTorch map-style dataset of image and mask files, augmented."""
 
-    def __init__(self, pairs, size, strength):
+    def __init__(
+        self, pairs: list[tuple[str, str]], size: int, strength: dict[str, float]
+    ):
         """Makes the transform.
 
         Args:
@@ -78,7 +83,13 @@ class FolderDataset:
         return image.float() / 255.0, torch.from_numpy(done["mask"]).long()
 
 
-def data_loader(pairs, size, batch_size, strength, workers):
+def data_loader(
+    pairs: list[tuple[str, str]],
+    size: int,
+    batch_size: int,
+    strength: dict[str, float],
+    workers: int,
+) -> tuple[Iterator, list[int]]:
     """Returns (endless iterator of batches, process ids of the workers)."""
     import torch
 
@@ -94,7 +105,7 @@ def data_loader(pairs, size, batch_size, strength, workers):
     return batches, [worker.pid for worker in batches._workers]
 
 
-def opencv_warp(size, batch_size, source_size):
+def opencv_warp(size: int, batch_size: int, source_size: tuple[int, int]) -> Iterator:
     """Yields endless batches of one affine of image and mask, one thread.
 
     The pixels stay uint8: OpenCV is spared what the pipeline's warp does besides, the

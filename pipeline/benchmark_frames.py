@@ -16,7 +16,7 @@ HEIGHT, WIDTH = 480, 720
 GRAIN, TINT = 7.0, 0.2
 
 
-def draw(rng):
+def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Returns a frame: image uint8 [480, 720, 3], ground mask uint8 [480, 720, 3]."""
     hills = rng.normal(110, 30, (HEIGHT // 40 + 2, WIDTH // 40 + 2)).astype(np.float32)
     size = (WIDTH, HEIGHT)
@@ -43,7 +43,9 @@ def draw(rng):
     return np.clip(image, 0, 255).astype(np.uint8), mask
 
 
-def write(folder, count):
+def write(
+    folder: pathlib.Path, count: int
+) -> tuple[tfds.core.DatasetBuilder, str, list[tuple[str, str]]]:
     """Writes `count` frames in the Kaggle layout and builds the dataset of them.
 
     Besides, for rivals that read files, the masks' class ids go to `ids/`.
@@ -83,6 +85,6 @@ def write(folder, count):
     return builder, "+".join(builder.info.splits), pairs
 
 
-def pixel_bytes(pairs):
+def pixel_bytes(pairs: list[tuple[str, str]]) -> float:
     """Returns the mean size of the image files."""
     return sum(tf.io.gfile.stat(image).length for image, _ in pairs) / len(pairs)

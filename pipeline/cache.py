@@ -14,13 +14,17 @@ import mmap
 import os
 import pathlib
 import shutil
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_datasets as tfds
 from absl import logging
 
 from lunar_tfds.settings import check, setting
 from pipeline import execution
+from pipeline.pixels import Source
 from pipeline.selection import Selection
 
 CACHES = ("none", "memory", "disk")
@@ -72,7 +76,12 @@ class Reading:
         return self.cache_channels == 1
 
 
-def store(reading: Reading, builder, selection: Selection, source):
+def store(
+    reading: Reading,
+    builder: tfds.core.DatasetBuilder,
+    selection: Selection,
+    source: Source,
+) -> tuple[tf.Tensor, ...] | None:
     """Returns the packed pixels and masks of all examples, or None without a cache.
 
     Args:
@@ -101,15 +110,15 @@ def store(reading: Reading, builder, selection: Selection, source):
     )
     if reading.cache == "memory":
         return in_memory(source, source.count, name)
-    return on_disk(source, source.count, reading.cache_dir, name)
+    return on_disk(source, source.count, reading.cache_dir or "", name)
 
 
-def bytes_needed(count, specs):
+def bytes_needed(count: int, specs: Sequence[tf.TensorSpec]) -> int:
     """Returns the bytes that `count` examples take in a cache."""
     return sum(count * spec.dtype.size * spec.shape.num_elements() for spec in specs)
 
 
-def available_memory(root="/"):
+def available_memory(root: str | pathlib.Path = "/") -> int | None:
     """Returns the bytes of memory that can still be used, or None if unknown.
 
     The least of what the system calls available and what each control group that this
@@ -166,7 +175,7 @@ def _memory_groups(root):
                 yield group, files
 
 
-def fingerprint(builder, split, **settings):
+def fingerprint(builder: tfds.core.DatasetBuilder, split: str, **settings: Any) -> str:
     """Returns the name of a cache's contents: hexadecimal digits.
 
     Args:
@@ -191,7 +200,7 @@ def fingerprint(builder, split, **settings):
 _in_memory: dict[str, tuple] = {}
 
 
-def in_memory(source, count, name):
+def in_memory(source: Source, count: int, name: str) -> tuple[tf.Tensor, ...]:
     """Returns the pixels of all examples as tensors [count, ...] in memory.
 
     They stay there until the process ends, and a call with the same name returns them.
@@ -225,7 +234,9 @@ def in_memory(source, count, name):
     return _in_memory[name]
 
 
-def on_disk(source, count, folder, name):
+def on_disk(
+    source: Source, count: int, folder: str | pathlib.Path, name: str
+) -> tuple[tf.Tensor, ...]:
     """Returns the pixels of all examples as tensors [count, ...] over mapped files.
 
     Files appear under their final name only when they are whole: a killed writer

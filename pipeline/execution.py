@@ -6,6 +6,8 @@ iterator that ends waits for it: each validation and the end of each run would l
 seconds longer.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from lunar_tfds.cores import num_cores
@@ -14,7 +16,9 @@ from lunar_tfds.cores import num_cores
 READY = 2
 
 
-def mapped(dataset, function, elsewhere=False):
+def mapped(
+    dataset: tf.data.Dataset, function: Callable, elsewhere: bool = False
+) -> tf.data.Dataset:
     """Returns the dataset mapped on all cores, its order kept.
 
     Args:
@@ -27,7 +31,12 @@ def mapped(dataset, function, elsewhere=False):
     return dataset.map(function, num_parallel_calls=calls)
 
 
-def mapped_batches(dataset, function, batch_size, elsewhere=False):
+def mapped_batches(
+    dataset: tf.data.Dataset,
+    function: Callable,
+    batch_size: int,
+    elsewhere: bool = False,
+) -> tf.data.Dataset:
     """Returns batches of what `mapped` would return, whole ones alone.
 
     A call's results are copied into the batch right away, while they lie in the
@@ -39,7 +48,7 @@ def mapped_batches(dataset, function, batch_size, elsewhere=False):
     return dataset.batch(batch_size, drop_remainder=True).with_options(options)
 
 
-def ready(dataset):
+def ready(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Returns the dataset as it is handed out: prefetched, its options set."""
     options = tf.data.Options()
     options.autotune.enabled = False

@@ -1,12 +1,18 @@
 """From an example's number to its decoded pixels, as they wait for the warp."""
 
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
 from pipeline import warp
+from pipeline.records import Examples
 from pipeline.resize import pool, pool_factors, resize_image
 
 
-def crop(examples, image, ids):
+def crop(
+    examples: Examples, image: tf.Tensor, ids: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns image and mask cut to the protocol's part of a frame, if it has one."""
     if examples.crop is None:
         return image, ids
@@ -15,7 +21,9 @@ def crop(examples, image, ids):
     return image[window], ids[window]
 
 
-def decoder(examples, mask, channels=3):
+def decoder(
+    examples: Examples, mask: str, channels: int = 3
+) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:
     """Returns a function from an example's number to its image and mask.
 
     Args:
@@ -51,7 +59,9 @@ class Source:
         specs: tf.TensorSpec of what a call returns.
     """
 
-    def __init__(self, examples, mask, size, grey=False):
+    def __init__(
+        self, examples: Examples, mask: str, size: tuple[int, int], grey: bool = False
+    ):
         """Looks at the first example.
 
         Args:
@@ -70,7 +80,7 @@ class Source:
         self._grey = grey
         self.specs = tuple(tf.TensorSpec(t.shape, t.dtype) for t in self(0))
 
-    def __call__(self, number):
+    def __call__(self, number: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the packed pixels of an example and its mask.
 
         Args:
@@ -89,7 +99,9 @@ class Source:
         return warp.pack(pool(image, self.factors)), ids
 
 
-def resized(examples, mask, size):
+def resized(
+    examples: Examples, mask: str, size: tuple[int, int]
+) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:
     """Returns a function from a number to an image and a mask resized to `size`.
 
     For photos, whose sizes vary; the mask may have another size than the image.

@@ -14,6 +14,7 @@ import tempfile
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_datasets as tfds
 from PIL import Image, ImageDraw
 
 from lunar_tfds import command_line, palette, settings
@@ -23,6 +24,8 @@ from lunar_tfds.settings import at_least, setting
 from pipeline import batching, benchmark_frames, pixels, selection
 from pipeline.augmentation import Augmentation, draw
 
+# Images float32 [n, h, w, 3] in [0, 1] and masks int32 [n, h, w].
+Column = tuple[np.ndarray, np.ndarray]
 MARGIN, CAPTION = 6, 16  # px
 
 
@@ -48,7 +51,7 @@ def outlined(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return drawn
 
 
-def sheet(columns, captions):
+def sheet(columns: list[Column], captions: list[str]) -> Image.Image:
     """Returns a picture of columns of (images, masks), each with its caption."""
     count, size = len(columns[0][0]), columns[0][0].shape[1]
     cell = size + MARGIN
@@ -67,7 +70,13 @@ def sheet(columns, captions):
     return canvas
 
 
-def columns(builder, chosen, size, examples, epochs):
+def columns(
+    builder: tfds.core.DatasetBuilder,
+    chosen: selection.Selection,
+    size: int,
+    examples: int,
+    epochs: int,
+) -> tuple[list[Column], list[str]]:
     """Returns ([(images, masks)], captions): unchanged, by epoch, and all at once.
 
     Args:

@@ -1,6 +1,7 @@
 """Splits that other projects scored on, reproduced from the frames' numbers."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -16,7 +17,7 @@ class Protocol:
         crop: (top, left, height, width) cut from every frame, px, or None.
     """
 
-    split_frame_ids: object
+    split_frame_ids: Callable[[], dict[str, np.ndarray]]
     crop: tuple | None = None
 
 
@@ -41,7 +42,7 @@ PROTOCOLS = {
 }
 
 
-def frame_ids(protocol, split):
+def frame_ids(protocol: str, split: str) -> np.ndarray:
     """Returns the numbers of the frames in a protocol's split.
 
     Args:
@@ -66,7 +67,7 @@ def frame_ids(protocol, split):
     return splits[split]
 
 
-def check_complete(protocol, found):
+def check_complete(protocol: str, found: np.ndarray) -> None:
     """Raises ValueError unless every render is among the frames of a dataset.
 
     Args:

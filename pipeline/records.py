@@ -12,6 +12,7 @@ import struct
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
 from lunar_tfds.opening import resolve_split
 from pipeline import execution, protocols
@@ -29,8 +30,9 @@ class Examples:
     Attributes:
         features: the dataset's `tfds.features.FeaturesDict`.
         filenames: paths of the record files.
-        files: int64 [n], each example's index into `filenames`.
-        offsets: int64 [n], each record's first byte in its file.
+        file_ends: int64 [files], the number of examples up to the end of each file.
+        offsets: int64 [n], each record's first byte in its file: all that is held of
+            an example.
         crop: (top, left, height, width) that a protocol cuts out, or None.
         varied_sizes: whether the images may differ in size.
         versions: (bytes, time of the last change) of each file.
@@ -38,7 +40,7 @@ class Examples:
 
     features: object
     filenames: tuple
-    files: np.ndarray
+    file_ends: np.ndarray
     offsets: np.ndarray
     crop: tuple | None
     varied_sizes: bool
@@ -47,9 +49,10 @@ class Examples:
     def __len__(self):
         return len(self.offsets)
 
-    def read(self, number):
+    def read(self, number: tf.Tensor) -> tf.Tensor:
         """Returns the serialized record of an example: string scalar, in a graph."""
-        file = tf.constant(self.files)[number]
+        ends = tf.constant(self.file_ends)
+        file = tf.searchsorted(ends, number[None], side="right")[0]
         offset = tf.constant(self.offsets)[number]
         records = tf.raw_ops.TFRecordDatasetV2(
             filenames=tf.constant(self.filenames, tf.string)[file][None],
@@ -63,7 +66,7 @@ class Examples:
         return records.take(1).get_single_element()
 
 
-def find(builder, selection: Selection) -> Examples:
+def find(builder: tfds.core.DatasetBuilder, selection: Selection) -> Examples:
     """Returns the `Examples` of a selection, filtered without decoding any image.
 
     There are none if the split itself is empty, as 'train[:0]' is.
@@ -92,9 +95,10 @@ def find(builder, selection: Selection) -> Examples:
         protocols.check_complete(protocol, frame_ids)
         chosen &= np.isin(frame_ids, list(wanted))
         split = f"{protocol}/{name}"
+    kept = np.concatenate([np.zeros(1, np.int64), np.cumsum(chosen)])
     examples = dataclasses.replace(
         examples,
-        files=examples.files[chosen],
+        file_ends=kept[examples.file_ends],
         offsets=examples.offsets[chosen],
         crop=protocols.PROTOCOLS[protocol].crop if protocol else None,
     )
@@ -129,8 +133,8 @@ def _all_examples(builder, split):
     instructions = builder.info.splits[split].file_instructions
     filenames = tuple(i.filename for i in instructions)
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        versions = tuple(pool.map(_version, filenames))
-        offsets = list(pool.map(_record_offsets, filenames, versions))
+        versions = tuple(pool.map(version, filenames))
+        offsets = list(pool.map(record_offsets, filenames, versions))
     offsets = [
         of_file[i.skip : i.skip + i.take]
         for of_file, i in zip(offsets, instructions, strict=True)
@@ -139,7 +143,7 @@ def _all_examples(builder, split):
     return Examples(
         features=builder.info.features,
         filenames=filenames,
-        files=np.repeat(np.arange(len(offsets)), np.array(counts, np.int64)),
+        file_ends=np.cumsum(counts, dtype=np.int64),
         offsets=np.concatenate([np.zeros(0, np.int64), *offsets]),
         crop=None,
         varied_sizes="real" in split,
@@ -147,14 +151,14 @@ def _all_examples(builder, split):
     )
 
 
-def _version(filename):
+def version(filename: str) -> tuple[int, int]:
     """Returns (bytes, time of the last change) of a file, new if it is built anew."""
     stat = tf.io.gfile.stat(filename)
     return stat.length, stat.mtime_nsec
 
 
 @functools.lru_cache(maxsize=4096)
-def _record_offsets(filename, version):
+def record_offsets(filename: str, version: tuple[int, int]) -> np.ndarray:
     """Returns the first byte of each record: int64 [records in the file]."""
     offsets, position = [], 0
     size, _ = version
@@ -178,7 +182,7 @@ _known_labels: dict = {}
 
 def _labels(examples, defects):
     """Returns (frame numbers int64 [n], bool [n] whether any defect is set)."""
-    places = examples.files.tobytes(), examples.offsets.tobytes()
+    places = examples.file_ends.tobytes(), examples.offsets.tobytes()
     key = examples.filenames, examples.versions, places, defects
     if key not in _known_labels:
         _known_labels[key] = _read_labels(examples, defects)

@@ -1,11 +1,13 @@
 """The evaluation resize: half-pixel bilinear, averaged first where it shrinks a lot."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from pipeline import augmentation, warp
 
 
-def output_size(size):
+def output_size(size: Any) -> tuple[int, int]:
     """Returns (height, width) of `size`, an int or such a pair.
 
     Raises:
@@ -19,7 +21,7 @@ def output_size(size):
     return pair
 
 
-def pool_factors(source_size, size):
+def pool_factors(source_size: tuple, size: tuple[int, int]) -> tuple:
     """Returns how many source (rows, columns) are averaged into one before a resize.
 
     Two bilinear taps see every source pixel only while an axis shrinks by less than
@@ -38,7 +40,7 @@ def pool_factors(source_size, size):
     )
 
 
-def pool(image, factors):
+def pool(image: tf.Tensor, factors: tuple) -> tf.Tensor:
     """Returns the block averages of an image.
 
     The last block of an axis that is no multiple of its factor is filled up with its
@@ -66,14 +68,14 @@ def pool(image, factors):
     return tf.cast((total + count // 2) // count, image.dtype)
 
 
-def shape_of(tensor):
+def shape_of(tensor: tf.Tensor) -> tuple:
     """Returns the shape of a tensor: ints where all are known, else int64 scalars."""
     if tensor.shape.is_fully_defined():
         return tuple(tensor.shape)
     return tuple(tf.unstack(tf.shape(tensor, tf.int64)))
 
 
-def resize_image(image, size):
+def resize_image(image: Any, size: Any) -> tf.Tensor:
     """Returns an image resized as evaluation resizes it.
 
     Bilinear with half-pixel centres, edges repeated: what `tf.image.resize` calls

@@ -13,7 +13,13 @@ from lunar_tfds import settings
 from lunar_tfds.palette import CLASS_NAMES
 from model.inference.images import read_image
 from model.inference.tiling import Tiling
-from model.network.checkpoints import load_checkpoint
+from model.network import starter
+from model.network.checkpoints import (
+    CHECKPOINT_FOLDER,
+    DEFAULT_WORKDIR,
+    load_checkpoint,
+    read_index,
+)
 from model.network.vgg16_unet import nearest_size
 from pipeline.resize import resize_image
 
@@ -29,8 +35,16 @@ Size = tuple[int, int]  # Height and width, px.
 def checkpoint_setting() -> Any:
     """Returns the field of --checkpoint, the same in every command."""
     return settings.setting(
-        "runs/vgg16_unet", "A .keras file, or a workdir: its best.", is_path=True
+        DEFAULT_WORKDIR,
+        "A .keras file, a workdir: its best, or starter.",
+        is_path=True,
     )
+
+
+def default_checkpoint() -> str:
+    """Returns the default workdir where it holds a run's checkpoint, else 'starter'."""
+    folder = pathlib.Path(DEFAULT_WORKDIR) / CHECKPOINT_FOLDER
+    return DEFAULT_WORKDIR if read_index(folder) else starter.NAME
 
 
 class Prediction(NamedTuple):
@@ -66,7 +80,8 @@ class Predictor:
         sky_share = (prediction.mask == predictor.class_names.index("sky")).mean()
 
     Args:
-        checkpoint: a `.keras` file of train.py, or its workdir, which means its best.
+        checkpoint: a `.keras` file of train.py, its workdir, which means its best, or
+            'starter', the model that comes with the project.
         tta: average over mirrored and scaled views (`TTA_SCALES`); six times the work.
         tile: cut images larger than `TILE_SIZE` into overlapping tiles of that size
             and blend them, for photos much larger than a training frame.
@@ -92,7 +107,7 @@ class Predictor:
 
     def __init__(
         self,
-        checkpoint: str | pathlib.Path,
+        checkpoint: str | pathlib.Path = starter.NAME,
         *,
         tta: bool = False,
         tile: bool = False,

@@ -14,9 +14,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
+from absl import logging
 
 from lunar_tfds.atomic_files import atomic_path, write_json
+from model.network import starter
 
+# Where train.py writes unless told otherwise, and where the other commands look.
+DEFAULT_WORKDIR = "runs/vgg16_unet"
 CHECKPOINT_FOLDER = "checkpoints"
 INDEX_FILE = "index.json"
 CHECKPOINT_NAME = "vgg16_unet-{epoch:03d}-{score:.4f}.keras"
@@ -114,17 +118,29 @@ def load_checkpoint(
 ) -> tuple[keras.Model, dict[str, Any], pathlib.Path]:
     """Returns `(model, details, path)` of a checkpoint file or of a workdir's best.
 
+    Says which file it is.
+
     Args:
-        path_or_workdir: a `.keras` file that train.py wrote, or its `--workdir`.
+        path_or_workdir: a `.keras` file that train.py wrote, its `--workdir`, or
+            'starter', the model that comes with the project.
 
     Raises:
         ValueError: nothing there, a truncated file, another model, or an output that
             does not match the stored class names.
     """
-    path = pathlib.Path(path_or_workdir)
+    if path_or_workdir == starter.NAME:
+        path = starter.starter_file()
+    else:
+        path = pathlib.Path(path_or_workdir)
     if path.is_dir():
         path = best_checkpoint(path)
-    details = read_details(path)
+    try:
+        details = read_details(path)
+    except ValueError as error:
+        if path != starter.FILE:
+            raise
+        raise ValueError(f"{error}. {starter.REMEDY}") from error
+    logging.info("Weights: %s", path)
     try:
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras raises many kinds for a file it cannot rebuild.

@@ -22,6 +22,11 @@ from lunar_tfds.settings import setting
 # What commands call it.
 NAME = "starter"
 FILE = pathlib.Path(__file__).resolve().parents[2] / "weights" / "starter.keras"
+REMEDY = (
+    "It is part of this project's repository, not of the installed package: get it by "
+    f"`git checkout -- {FILE.parent.name}` in a full clone (`git lfs pull` where LFS "
+    "is used), or pass --checkpoint with a file of your own"
+)
 # The entry of a `.keras` zip that holds the weights, and that of Git LFS's stand-in.
 _WEIGHTS_ENTRY = "model.weights.h5"
 _POINTER = b"version https://git-lfs"
@@ -33,16 +38,11 @@ def starter_file() -> pathlib.Path:
     Raises:
         ValueError: it is missing, or a stand-in lies there; says how to get it.
     """
-    remedy = (
-        "It is part of this project's repository, not of the installed package: get "
-        f"it with `git checkout -- {FILE.parent.name}` in a full clone (git lfs pull, "
-        "where LFS is used), or pass --checkpoint with a file of your own"
-    )
     if not FILE.is_file():
-        raise ValueError(f"the starter's file {FILE} is missing. {remedy}")
+        raise ValueError(f"the starter's file {FILE} is missing. {REMEDY}")
     with open(FILE, "rb") as file:
         if file.read(len(_POINTER)) == _POINTER:
-            raise ValueError(f"{FILE} is a pointer of Git LFS. {remedy}")
+            raise ValueError(f"{FILE} is a pointer of Git LFS. {REMEDY}")
     return FILE
 
 

@@ -17,6 +17,7 @@ from lunar_tfds.settings import (
     more_than,
     setting,
 )
+from model.network.checkpoints import DEFAULT_WORKDIR
 from model.network.losses import LOSS_NAMES
 from model.network.metrics import scores_from_confusion
 from model.network.precision import POLICIES
@@ -127,7 +128,7 @@ class TrainConfig:
     seed: int = setting(0, "Seed of weights, order and augmentation.")
     # Running.
     workdir: str = setting(
-        "runs/vgg16_unet", "Folder of everything written.", is_path=True
+        DEFAULT_WORKDIR, "Folder of everything written.", is_path=True
     )
     strategy: str = setting("mirrored", "Devices to use.", choices=STRATEGY_NAMES)
     tpu: str = setting("", "Name or address of the TPU; local on a TPU VM.")

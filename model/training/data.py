@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
 from lunar_tfds.opening import resolve_split
 from model.training.config import TrainConfig
@@ -29,7 +30,12 @@ class Data:
         ValueError: a split that is none, empty, or cannot be trained on.
     """
 
-    def __init__(self, config: TrainConfig, builder, strategy: tf.distribute.Strategy):
+    def __init__(
+        self,
+        config: TrainConfig,
+        builder: tfds.core.DatasetBuilder,
+        strategy: tf.distribute.Strategy,
+    ):
         self._config, self._builder, self._strategy = config, builder, strategy
         self._training = self._selection(config.train_split)
         self._validation = self._selection(config.validation_split)

@@ -11,6 +11,7 @@ import pathlib
 import keras
 import numpy as np
 import tensorflow as tf
+import tensorflow_datasets as tfds
 from absl import logging
 
 from lunar_tfds.atomic_files import remove_temporary_files
@@ -155,7 +156,10 @@ def _finish(config, history, chief):
 
 
 def build_trainer(
-    config: TrainConfig, strategy: tf.distribute.Strategy, builder, steps_per_epoch: int
+    config: TrainConfig,
+    strategy: tf.distribute.Strategy,
+    builder: tfds.core.DatasetBuilder,
+    steps_per_epoch: int,
 ) -> Trainer:
     """Returns the Trainer of a run, its variables at their first values."""
     keras.utils.set_random_seed(config.seed)
@@ -202,7 +206,9 @@ def build_trainer(
     )
 
 
-def class_weights(config: TrainConfig, builder) -> tuple[float, ...] | None:
+def class_weights(
+    config: TrainConfig, builder: tfds.core.DatasetBuilder
+) -> tuple[float, ...] | None:
     """Returns the weights of `class_balance`, or None without it."""
     if not config.class_balance:
         return None

@@ -7,6 +7,7 @@ import platform
 import keras
 import numpy as np
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
 from lunar_tfds.atomic_files import write_json
 from lunar_tfds.opening import identity
@@ -22,7 +23,7 @@ MAY_CHANGE = frozenset(
 )
 
 
-def run_config(config: TrainConfig, builder) -> dict:
+def run_config(config: TrainConfig, builder: tfds.core.DatasetBuilder) -> dict:
     """Returns what config.json holds, but for the numbers that follow from it.
 
     Args:

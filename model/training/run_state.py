@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lunar_tfds.atomic_files import atomic_path
+from pipeline.order import ORDER_VERSION
 
 STATE_FILE = "state.npz"
 # What reading a damaged file raises.
@@ -36,6 +37,7 @@ class Progress:
             compiles, is left out.
         history: one dict of scores for each finished epoch, with `epoch` from 1.
         callbacks: for each stateful callback's class name, its attributes.
+        order: the version of the order in which examples come, see `pipeline.order`.
     """
 
     confusion: np.ndarray
@@ -48,6 +50,7 @@ class Progress:
     timed_steps: int = 0
     history: list = dataclasses.field(default_factory=list)
     callbacks: dict = dataclasses.field(default_factory=dict)
+    order: int = ORDER_VERSION
 
     def next_epoch(self, row: dict[str, float]) -> None:
         """Closes the epoch under way with its scores `row`."""
@@ -140,6 +143,12 @@ def _progress(contents: dict[str, Any], path: pathlib.Path) -> Progress:
             f"{', '.join(unknown) or 'nothing'} in it is unknown here, and "
             f"{', '.join(missing) or 'nothing'} is missing. Continue the run with that "
             "version, or use another --workdir"
+        )
+    if contents["order"] != ORDER_VERSION:
+        raise ValueError(
+            f"{path} was written by another version of this project: examples come in "
+            f"another order there ({contents['order']}, here {ORDER_VERSION}). "
+            "Continue the run with that version, or use another --workdir"
         )
     return Progress(**contents)
 

@@ -125,6 +125,9 @@ def test_bytes_do_not_depend_on_count_or_processes(tmp_path):
             for k in (1, 2)
         ),
     ]
+    # A second run adds a scene, and ends as if all had been drawn at once.
+    assert writer.write_scenes(tmp_path / "a", 2, 9, 1, progress=False) == 1
+    assert read_all(tmp_path / "a") == b
     image = Image.open(tmp_path / "a/images/render/render0001.png")
     assert image.size == (720, 480) and image.mode == "RGB"
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from lunar_tfds import opening
-from pipeline import batching, execution, pixels, protocols, records
+from pipeline import batching, execution, order, pixels, protocols, records
 from pipeline import cache as caches
 from pipeline.augmentation import Augmentation
 from pipeline.batching import Batches, Position, Reading, Selection
@@ -105,9 +105,9 @@ def test_an_epoch_is_a_permutation_and_the_next_one_another(builder):
     for epoch in epochs:  # 18 examples: 4 batches of 4, 2 left out.
         assert len(set(epoch)) == 16
     assert epochs[0] != epochs[1]
-    order = [batching.permutation(18, 0, e).numpy().tolist() for e in range(9)]
-    assert all(sorted(o) == list(range(18)) for o in order)
-    assert len({frozenset(o[16:]) for o in order}) > 1  # Others are left out.
+    orders = [order.permutation(18, 0, e).numpy().tolist() for e in range(9)]
+    assert all(sorted(o) == list(range(18)) for o in orders)
+    assert len({frozenset(o[16:]) for o in orders}) > 1  # Others are left out.
 
 
 def test_the_same_seed_gives_the_same_batches_and_another_does_not(builder):
@@ -157,8 +157,8 @@ def test_starting_late_reads_nothing_before(builder, monkeypatch, tmp_path):
     path.unlink(missing_ok=True)  # The first example told the shapes.
     next(iter(dataset))
     read = [int(number) for number in path.read_text().split()]
-    orders = [batching.permutation(18, 0, epoch).numpy() for epoch in (50, 51, 52)]
-    coming = np.concatenate([order[:16] for order in orders])[4:].tolist()
+    orders = [order.permutation(18, 0, epoch).numpy() for epoch in (50, 51, 52)]
+    coming = np.concatenate([numbers[:16] for numbers in orders])[4:].tolist()
     # What is asked for, then what waits: the batches ready and the one under way.
     assert read == coming[: len(read)]
     assert 4 <= len(read) <= 4 * (2 + execution.READY) + 1
@@ -353,12 +353,12 @@ def test_defect_lists_leave_frames_out(listed):
 
 
 def test_lunarsite_is_its_own_permutation():
-    order = np.random.RandomState(42).permutation(9766)
+    shuffled = np.random.RandomState(42).permutation(9766)
     parts = [
         protocols.frame_ids("lunarsite", s) for s in ("train", "validation", "test")
     ]
     assert [len(p) for p in parts] == [7812, 976, 978]
-    np.testing.assert_array_equal(np.concatenate(parts), order + 1)
+    np.testing.assert_array_equal(np.concatenate(parts), shuffled + 1)
     parts = [protocols.frame_ids("first8000", s) for s in ("train", "validation")]
     assert parts[0].tolist() == list(range(1, 8001))
     assert parts[1].tolist() == list(range(8001, 9767))
@@ -509,8 +509,8 @@ def test_two_workers_of_a_data_service_do_not_mix_steps(builder):
     served = training(builder, 24, data_service=dispatcher.target, **settings)
     del workers
     # More epochs than two workers can have begun.
-    orders = [batching.permutation(18, 0, e).numpy().tolist() for e in range(200)]
-    steps = [order[s : s + 4] for order in orders for s in (0, 4, 8, 12)]
+    orders = [order.permutation(18, 0, e).numpy().tolist() for e in range(200)]
+    steps = [numbers[s : s + 4] for numbers in orders for s in (0, 4, 8, 12)]
     frames = frames_of(builder, served)
     for first, second in zip(frames[::2], frames[1::2], strict=True):
         assert first + second in steps

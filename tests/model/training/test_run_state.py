@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from lunar_tfds.atomic_files import atomic_path, remove_temporary_files, write_text
+from model.training.config import TrainConfig
 from model.training.run_config import check_config, run_config, write_config
 from model.training.run_state import (
     Progress,
@@ -13,8 +14,7 @@ from model.training.run_state import (
     read_progress,
     save_state,
 )
-
-DATASET = {"name": "lunar_rocks", "version": "1.0.0", "source_fingerprint": "abc"}
+from pipeline.cache import Reading
 
 
 def some_variables(size=3):
@@ -70,6 +70,8 @@ def test_a_damaged_state_and_other_variables_are_refused(tmp_path):
         ({"speed": 1}, "speed in it is unknown here, and nothing is missing"),
         ({"waited": None}, "nothing in it is unknown here, and waited is missing"),
         ({"waited": None, "a": 1, "b": 2}, "a, b in it is .* and waited is missing"),
+        ({"order": 1}, r"examples come in another order there \(1, here 2\)"),
+        ({"order": None}, "nothing in it is unknown here, and order is missing"),
     ],
 )
 def test_a_state_of_another_version_is_refused(change, message, tmp_path):
@@ -147,9 +149,17 @@ def test_leftovers_of_a_killed_writer_are_removed(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["state.npz"]
 
 
+class Built:
+    """What `run_config` asks of a builder."""
+
+    name, version, builder_config = "lunar_rocks", "1.0.0", None
+
+    class info:
+        metadata = {"source_fingerprint": "abc"}
+
+
 def config(**changes):
-    flags = {"epochs": 5, "image_size": 64, "cache": "none", "exclude_defects": []}
-    return run_config(flags | changes, DATASET)
+    return run_config(TrainConfig(**{"epochs": 5, "image_size": 64} | changes), Built)
 
 
 def test_the_same_configuration_continues(tmp_path):
@@ -157,7 +167,7 @@ def test_the_same_configuration_continues(tmp_path):
     assert check_config(tmp_path, config(image_size=80)) is None
     (tmp_path / "state.npz").touch()
     assert check_config(tmp_path, config()) == 5
-    assert check_config(tmp_path, config(epochs=9, cache="disk")) == 5
+    assert check_config(tmp_path, config(epochs=9, reading=Reading("memory"))) == 5
 
 
 def test_another_configuration_is_refused_saying_what_differs(tmp_path):
@@ -168,8 +178,9 @@ def test_another_configuration_is_refused_saying_what_differs(tmp_path):
     with pytest.raises(ValueError, match="only grow: was 5 and is 4"):
         check_config(tmp_path, config(epochs=4))
     with pytest.raises(ValueError, match="exclude_defects was .* and is"):
-        check_config(tmp_path, config(exclude_defects=["shadow"]))
-    other = config() | {"dataset": DATASET | {"source_fingerprint": "xyz"}}
+        check_config(tmp_path, config(exclude_defects=("shadow",)))
+    other = config()
+    other |= {"dataset": other["dataset"] | {"source_fingerprint": "xyz"}}
     with pytest.raises(ValueError, match="source_fingerprint was 'abc' and is 'xyz'"):
         check_config(tmp_path, other)
 

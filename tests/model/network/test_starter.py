@@ -1,0 +1,82 @@
+"""The checkpoint that lies in the repository, and the file format of it."""
+
+import numpy as np
+import pytest
+
+from lunar_tfds import command_line
+from model.network import starter
+from model.network.checkpoints import load_checkpoint, read_details
+from tests.support import stand_in
+
+
+@pytest.fixture
+def half(tmp_path):
+    """Returns paths of a checkpoint and of its copy in float16."""
+    whole = stand_in.save(tmp_path / "whole.keras", size=32, blur=3)
+    starter.write_half(whole, tmp_path / "half.keras")
+    return whole, tmp_path / "half.keras"
+
+
+def test_half_precision_loads_into_float32_variables(half):
+    models = [load_checkpoint(path)[0] for path in half]
+    assert {v.dtype for v in models[1].variables} == {"float32"}
+    image = np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
+    whole, halved = (model(image).numpy() for model in models)
+    np.testing.assert_allclose(halved, whole, rtol=2e-3, atol=0.2)
+    assert (whole.argmax(-1) == halved.argmax(-1)).mean() > 0.99
+    kernel = models[1].layers[2].kernel.numpy()
+    np.testing.assert_array_equal(kernel, kernel.astype(np.float16))
+    details = [read_details(path) for path in half]
+    assert details[0] == details[1]
+
+
+def test_the_same_weights_make_the_same_file(half, tmp_path):
+    starter.write_half(half[0], tmp_path / "again.keras")
+    assert (tmp_path / "again.keras").read_bytes() == half[1].read_bytes()
+
+
+def test_a_kernel_beyond_float16_is_refused_and_nothing_is_written(tmp_path):
+    whole = stand_in.save(tmp_path / "whole.keras", size=32, sharpness=1e6)
+    with pytest.raises(ValueError, match="too large for float16"):
+        starter.write_half(whole, tmp_path / "half.keras")
+    assert [path.name for path in tmp_path.iterdir()] == ["whole.keras"]
+
+
+def test_the_command_writes_the_file_of_a_run(half, tmp_path, capsys):
+    output = tmp_path / "made.keras"
+    flags = [f"--checkpoint={half[0]}", f"--output={output}"]
+    assert command_line.run(starter.StarterConfig, starter.main, ["s", *flags]) == 0
+    assert output.read_bytes() == half[1].read_bytes()
+    assert "from whole.keras" in capsys.readouterr().out
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Returns where the starter is looked for."""
+    path = tmp_path / "weights" / "starter.keras"
+    path.parent.mkdir()
+    monkeypatch.setattr(starter, "FILE", path)
+    return path
+
+
+def test_a_starter_that_is_not_there_says_how_to_get_it(place):
+    for content in (None, b"version https://git-lfs.github.com/spec/v1\noid sha256:0"):
+        if content:
+            place.write_bytes(content)
+        with pytest.raises(ValueError, match="git checkout -- weights"):
+            load_checkpoint("starter")
+
+
+def test_a_damaged_starter_says_how_to_get_it(half, place):
+    whole = half[1].read_bytes()
+    for content in (whole[: len(whole) // 2], b"nothing", b""):
+        place.write_bytes(content)
+        with pytest.raises(ValueError, match="git checkout -- weights"):
+            load_checkpoint("starter")
+
+
+def test_a_folder_called_starter_is_not_meant(half, place, tmp_path, monkeypatch):
+    place.write_bytes(half[1].read_bytes())
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "starter").mkdir()
+    assert load_checkpoint("starter")[2] == place
