@@ -9,6 +9,7 @@ from absl import logging
 from lunar_tfds.lunar_rocks.frame_files import SPLITS
 
 NAME = "lunar_rocks"
+_SPLITS_ARE = "Write it as 'train', 'train[:10%]' or 'train+validation'"
 
 
 def open_dataset(data_dir: str | os.PathLike | None = None) -> tfds.core.DatasetBuilder:
@@ -47,8 +48,8 @@ def resolve_split(builder: tfds.core.DatasetBuilder, split: str) -> str:
     for name in names:
         if name not in SPLITS and name not in built:
             raise ValueError(
-                f"no split {name!r}: this dataset has {', '.join(SPLITS)}. "
-                "Write it as 'train', 'train[:10%]' or 'train+validation'"
+                f"no split {name!r}: the dataset in {builder.data_dir} has "
+                f"{', '.join(sorted(built))}. {_SPLITS_ARE}"
             )
     present = [p for p, name in zip(parts, names, strict=True) if name in built]
     if not present:
@@ -64,9 +65,9 @@ def resolve_split(builder: tfds.core.DatasetBuilder, split: str) -> str:
     try:
         built[resolved]
     except (ValueError, KeyError, AssertionError) as error:
+        reason = str(error).splitlines()[-1]
         raise ValueError(
-            f"{split!r} is no split expression: {error}. Write it as 'train', "
-            "'train[:10%]' or 'train+validation'"
+            f"{split!r} is no split expression: {reason} {_SPLITS_ARE}"
         ) from error
     return resolved
 

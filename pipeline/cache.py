@@ -57,13 +57,24 @@ class Reading:
 
     cache: str = setting("none", "Cache of pixels.", choices=CACHES)
     cache_dir: str | None = setting(None, "Folder of --cache=disk.", is_path=True)
-    cache_channels: int = setting(3, "1: grey, 2/5 of the cache.", choices=(1, 3))
+    cache_channels: int = setting(
+        3, "1: grey pixels, in 2/5 of the cache.", choices=(1, 3)
+    )
     data_service: str | None = setting(None, "grpc://host:port of a tf.data service.")
 
     def __post_init__(self):
         check(self)
         if self.cache == "disk" and not self.cache_dir:
             raise ValueError("--cache=disk needs --cache_dir, a folder to write to")
+        if self.cache != "disk" and self.cache_dir:
+            raise ValueError(
+                f"--cache_dir={self.cache_dir} does nothing with --cache={self.cache}: "
+                "use --cache=disk with it"
+            )
+        if self.cache == "none" and self.is_grey:
+            raise ValueError(
+                "--cache_channels=1 needs a cache: use --cache=memory or disk with it"
+            )
         if self.data_service is not None and self.cache != "none":
             raise ValueError(
                 "--data_service cannot read this process's cache: got "

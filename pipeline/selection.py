@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from lunar_tfds.settings import check, setting
+from pipeline.protocols import PROTOCOLS
 
 MASKS = ("ground", "clean")
 
@@ -20,7 +21,7 @@ def exclude_defects() -> Any:
 
 def protocol() -> Any:
     """Returns the field of --protocol, a name in `protocols.PROTOCOLS`."""
-    return setting(None, "Another project's split: lunarsite, first8000.")
+    return setting(None, "Another project's split.", choices=tuple(PROTOCOLS))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,9 +1,15 @@
 """Holds the import arrows: launchers -> commands -> model -> pipeline -> lunar_tfds."""
 
 import ast
+import dataclasses
+import importlib
 import pathlib
+import sys
 
 import pytest
+from absl import flags
+
+from lunar_tfds import command_line, settings
 
 ROOT = pathlib.Path(__file__).parents[1]
 # The floors, from the top: a file imports from its own and from those below it.
@@ -47,12 +53,25 @@ def test_imports_follow_the_arrows(path):
         top, *rest = name.split(".")
         assert top not in LAUNCHERS, f"{path} imports the launcher {top}.py"
         assert top != "tests", f"{path} imports {name}"
-        if top not in FLOORS or not inside:
+        if not inside:
+            assert top in {"commands", *sys.stdlib_module_names}, f"{path}: {name}"
+            continue
+        if top not in FLOORS:
             continue
         assert FLOORS.index(top) >= FLOORS.index(here), f"{path} imports {name}"
         if here == top == "model":
             allowed = ROOMS[inside[0]] | {inside[0]}
             assert rest[0] in allowed, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize(
+    ("room", "other"), [("lunar_rocks", "synthetic"), ("synthetic", "lunar_rocks")]
+)
+def test_the_builder_and_the_renderer_know_nothing_of_each_other(room, other):
+    for path in python_files():
+        if path.startswith(f"lunar_tfds/{room}/"):
+            for name in imported_modules(path):
+                assert not name.startswith(f"lunar_tfds.{other}"), f"{path}: {name}"
 
 
 def test_every_folder_of_model_is_a_room():
@@ -70,6 +89,82 @@ def test_one_module_knows_flags(path):
         return
     for name in imported_modules(path):
         assert not name.startswith(("absl.flags", "absl.app", "argparse")), path
+
+
+def modules():
+    """Returns every module of the floors, imported."""
+    names = [p[:-3].replace("/", ".").removesuffix(".__init__") for p in python_files()]
+    names = [name for name in names if name not in LAUNCHERS]
+    return [importlib.import_module(name) for name in names]
+
+
+def test_importing_any_module_defines_no_global_flag():
+    own = {module.__name__ for module in modules()}
+    defined = flags.FLAGS.flags_by_module_dict()
+    assert not own & defined.keys()
+
+
+def settings_classes():
+    """Returns every settings class of the floors and of the tests' tools."""
+    tools = "tests.support.kill_and_resume", "tests.support.mutate_sources"
+    found = {
+        value
+        for module in (*modules(), *map(importlib.import_module, tools))
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and dataclasses.is_dataclass(value)
+        and any("help" in field.metadata for field in dataclasses.fields(value))
+    }
+    assert len(found) >= 15
+    return sorted(found, key=lambda kind: (kind.__module__, kind.__name__))
+
+
+def fields_of(kind):
+    """Yields (name of the flag, field) of each setting, nested ones too."""
+    for field in dataclasses.fields(kind):
+        if settings.is_settings(field):
+            yield from fields_of(type(field.default))
+        else:
+            yield f"{settings.flag_prefix(kind)}{field.name}", field
+
+
+def test_a_flag_and_a_field_are_one_in_every_command():
+    for kind in settings_classes():
+        values = flags.FlagValues()
+        command_line.define_flags(kind, values)
+        assert set(values) == {name for name, _ in fields_of(kind)}, kind
+        for name, field in fields_of(kind):
+            default = field.default
+            default = list(default) if isinstance(default, tuple) else default
+            assert values[name].default == default, f"{kind}.{name}"
+            assert values[name].help.endswith(field.metadata["help"])
+            assert len(field.metadata["help"]) > 3
+
+
+def untyped(path):
+    """Yields the public functions of a file that lack a type."""
+
+    def of(node, prefix):
+        for item in getattr(node, "body", []):
+            if isinstance(item, ast.ClassDef) and not item.name.startswith("_"):
+                yield from of(item, f"{item.name}.")
+            if not isinstance(item, ast.FunctionDef):
+                continue
+            if item.name.startswith("_") and item.name not in ("__init__", "__call__"):
+                continue
+            named = [*item.args.posonlyargs, *item.args.args, *item.args.kwonlyargs]
+            bare = [a.arg for a in named if a.annotation is None]
+            if set(bare) - {"self", "cls"} or (
+                item.returns is None and item.name != "__init__"
+            ):
+                yield f"{prefix}{item.name}"
+
+    return list(of(ast.parse((ROOT / path).read_text()), ""))
+
+
+@pytest.mark.parametrize("path", python_files())
+def test_every_public_function_is_typed(path):
+    assert untyped(path) == []
 
 
 @pytest.mark.parametrize("module", ["vgg16_unet", "losses", "cost", "benchmark"])

@@ -76,7 +76,9 @@ class TrainConfig:
     augmentation: Augmentation = Augmentation()
     reading: Reading = Reading()
     # Model.
-    encoder_weights: str = setting("imagenet", "imagenet, none, or a file.")
+    encoder_weights: str = setting(
+        "imagenet", "imagenet, none, or a file.", is_path=True
+    )
     frozen_blocks: int | None = setting(
         None,
         f"Encoder blocks not trained, 0 to {_BLOCKS}; {FROZEN_BLOCKS} by default, 0 "
@@ -111,7 +113,7 @@ class TrainConfig:
     loss: str = setting("ce_dice", "Loss.", choices=LOSS_NAMES)
     class_balance: float = setting(
         0.0,
-        "Power of inverse class frequency; 0 is off.",
+        "Power of inverse class frequency in the dataset's train split; 0 is off.",
         lambda power: None if 0 <= power <= 1 else "must be in [0, 1]",
     )
     ema: float = setting(

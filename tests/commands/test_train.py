@@ -26,7 +26,7 @@ from model.training.run_state import read_progress
 from pipeline import batching
 from pipeline.augmentation import Augmentation
 from pipeline.cache import Reading
-from tests.kill_and_resume import differences, kill_repeatedly
+from tests.support.kill_and_resume import differences, kill_repeatedly
 from tests.support.small_run import two_workers
 
 TINY = ("--image_size=32", "--encoder_weights=none", "--global_batch_size=2")
@@ -453,7 +453,7 @@ def small_command(workdir, strategy):
 
 @pytest.mark.parametrize(("strategy", "kills"), [("one_device", 3), ("mirrored", 2)])
 def test_killed_runs_end_as_if_undisturbed(strategy, kills, tmp_path):
-    """The short form of `python -m tests.kill_and_resume`, on a small network."""
+    """The short form of `tests.support.kill_and_resume`, on a small network."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     command = small_command(whole, strategy)
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)

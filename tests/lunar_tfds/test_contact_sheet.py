@@ -51,8 +51,8 @@ def test_command_draws_frames_and_photos(tiny_data_dir, tmp_path, capsys):
 @pytest.mark.parametrize(
     "flag, message",
     [
-        ("--split=nothing", "No split 'nothing': this dataset has ['real', 'test'"),
-        ("--split=train+nothing[:2]", "No split 'train+nothing[:2]': this dataset has"),
+        ("--split=nothing", "no split 'nothing': the dataset in "),
+        ("--split=train+nothing[:2]", "no split 'nothing': the dataset in "),
         ("--split=real[:0]", "No example in 'real[:0]'. Choose a larger part."),
         ("--split=train[:10", "'train[:10' is no split expression"),
         ("--split=train[a:b]", "'train[a:b]' is no split expression"),

@@ -11,8 +11,7 @@ from PIL import Image
 
 from lunar_tfds import kaggle_layout
 from lunar_tfds.lunar_rocks import annotations, frame_files, png
-from tests import mutate_sources
-from tests.support import building, tiny_frames
+from tests.support import building, mutate_sources, tiny_frames
 
 
 @pytest.fixture(scope="module")

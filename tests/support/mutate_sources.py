@@ -1,26 +1,28 @@
 """Damages dataset folders in a thousand ways and builds each.
 
-    python -m tests.mutate_sources --mutations=1000
+    python -m tests.support.mutate_sources --mutations=1000
 
 Every build must give the examples that an independent reader finds in the damaged
 folder, or stop with a ValueError that names the damaged file or its frame. Anything
 else ends the script with the seed that repeats it.
 """
 
-import argparse
 import collections
+import dataclasses
 import functools
 import io
 import pathlib
 import random
 import shutil
+import sys
 import tempfile
 import time
 
 import numpy as np
 from PIL import Image
 
-from lunar_tfds import kaggle_layout
+from lunar_tfds import command_line, kaggle_layout
+from lunar_tfds.settings import at_least, check, setting
 from tests.support import building, tiny_frames
 
 NUM_FRAMES = 3
@@ -213,15 +215,22 @@ def _judge_error(message, mutation, workdir):
     return "clear error"
 
 
-def main():
+@dataclasses.dataclass(frozen=True)
+class Mutations:
+    """How many to try."""
+
+    mutations: int = setting(1000, "How many.", at_least(1))
+    first_seed: int = setting(0, "Seed of the first.", at_least(0))
+
+    def __post_init__(self):
+        check(self)
+
+
+def main(config):
     """Tries mutations and prints how each kind ended."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mutations", type=int, default=1000)
-    parser.add_argument("--first_seed", type=int, default=0)
-    args = parser.parse_args()
     outcomes = collections.Counter()
     began = time.monotonic()
-    for seed in range(args.first_seed, args.first_seed + args.mutations):
+    for seed in range(config.first_seed, config.first_seed + config.mutations):
         workdir = tempfile.mkdtemp(prefix="lunar_rocks_mutation_")
         try:
             outcome = try_mutation(seed, workdir)
@@ -229,10 +238,10 @@ def main():
             shutil.rmtree(workdir)
         outcomes[outcome] += 1
         if outcome not in ("right examples", "clear error"):
-            raise SystemExit(f"seed {seed}: {outcome}")
+            raise ValueError(f"seed {seed}: {outcome}")
     seconds = time.monotonic() - began
-    print(f"{args.mutations} mutations in {seconds:.0f} s: {dict(outcomes)}")
+    print(f"{config.mutations} mutations in {seconds:.0f} s: {dict(outcomes)}")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command_line.run(Mutations, main))

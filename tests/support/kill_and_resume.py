@@ -1,6 +1,6 @@
 """Kills training runs at random moments and checks that nothing of them is lost.
 
-    python -m tests.kill_and_resume --kills=20
+    python -m tests.support.kill_and_resume --kills=20
 
 For one device and for two virtual ones: a run that is never disturbed, and one that is
 killed with SIGKILL `--kills` times, every other time while it writes a file or right
