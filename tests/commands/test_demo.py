@@ -6,17 +6,23 @@ import re
 import subprocess
 import sys
 
+import commands.demo
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 
+def flags(output):
+    """Returns the flags of a demo as small as it gets; it needs no network."""
+    return [
+        *(f"--output_dir={output}", "--num_scenes=20", "--num_unseen=1"),
+        *("--image_size=32", "--epochs=1", "--encoder_weights=none"),
+    ]
+
+
 def demo(output):
-    """Returns the output of a demo as small as it gets; it needs no network."""
+    """Returns the output of a demo in a process of its own."""
     result = subprocess.run(
-        [
-            *(sys.executable, ROOT / "demo.py", f"--output_dir={output}"),
-            *("--num_scenes=20", "--num_unseen=1", "--image_size=32", "--epochs=1"),
-            "--encoder_weights=none",
-        ],
+        [sys.executable, ROOT / "demo.py", *flags(output)],
         cwd=output.parent,
         env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="2"),
         text=True,
@@ -37,7 +43,9 @@ def results(printed):
     return end, {name: pathlib.Path(path) for name, path in paths.items()}
 
 
-def test_the_demo_leaves_its_results_and_a_second_run_reuses_them(tmp_path):
+def test_the_demo_leaves_its_results_and_a_second_run_reuses_them(
+    tmp_path, capfd, caplog
+):
     first, paths = results(demo(tmp_path / "out"))
     assert paths["Report"].read_text().lstrip().lower().startswith("<!doctype html")
     (overlay,) = paths["Overlays"].glob("*_overlay.png")
@@ -45,10 +53,12 @@ def test_the_demo_leaves_its_results_and_a_second_run_reuses_them(tmp_path):
     before = checkpoint.stat().st_mtime_ns
     overlay.unlink()
 
-    printed = demo(tmp_path / "out")
+    assert commands.demo.main(["demo.py", *flags(tmp_path / "out")]) == 0
+    out, log = capfd.readouterr()
+    printed = log + out  # The results come last.
     assert "0 scenes drawn, 20 already there" in printed
     assert "Reusing dataset lunar_rocks" in printed
-    assert "is finished after 1 epochs" in printed
+    assert "is finished after 1 epochs" in caplog.text
     assert results(printed) == (first, paths)
     assert list(paths["Checkpoints"].glob("*.keras")) == [checkpoint]
     assert checkpoint.stat().st_mtime_ns == before
