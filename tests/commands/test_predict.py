@@ -13,7 +13,9 @@ from PIL import Image
 
 from commands import common, predict
 from lunar_tfds import palette
+from lunar_tfds.atomic_files import write_json
 from model.inference import result_files
+from model.network import starter
 from tests.support import stand_in, tiny_frames
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -295,3 +297,22 @@ def test_it_runs_as_a_command_from_another_folder(checkpoint, photos, tmp_path):
     assert result.returncode == 0, result.stderr
     assert "1 of 1 images segmented" in result.stderr
     assert (tmp_path / "predictions" / "b_overlay.png").is_file()
+
+
+def test_without_a_run_the_starter_predicts_and_says_so(
+    checkpoint, photos, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(starter, "FILE", checkpoint)
+    monkeypatch.chdir(tmp_path)
+    assert run(f"--images={photos}/a.png", "--output_dir=first") == 0
+    assert f"Weights: {checkpoint}" in caplog.text
+    caplog.clear()
+    folder = tmp_path / "runs" / "vgg16_unet" / "checkpoints"
+    own = stand_in.save(folder / "vgg16_unet-001-0.5000.keras", size=64)
+    entry = {"file": own.name, "epoch": 1, "monitor": "val_mean_iou", "score": 0.5}
+    write_json(folder / "index.json", {"checkpoints": [entry]})
+    assert run(f"--images={photos}/a.png", "--output_dir=second") == 0
+    assert own.name in caplog.text and str(checkpoint) not in caplog.text
+    flags = f"--images={photos}/a.png", "--output_dir=third", "--checkpoint=starter"
+    assert run(*flags) == 0
+    assert f"Weights: {checkpoint}" in caplog.text
