@@ -11,11 +11,11 @@ from lunar_tfds.settings import between, check, setting
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """Strengths of the random changes; the defaults suit scenes with a horizon.
+    """Strengths of what is drawn; the defaults suit scenes with a horizon.
 
     A scene seen from a rover has its sky above: it may be mirrored left to right and
-    tilt a little, but is never upside down. Every change but the noise is the same
-    for all pixels of an example. 0 (1 for probabilities: never) turns a change off.
+    tilt a little, but is never upside down. Every parameter but the noise is the same
+    for all pixels of an example. 0 turns a strength off.
 
     Attributes:
         horizontal_flip: probability in [0, 1] of mirroring left to right.

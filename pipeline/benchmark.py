@@ -1,4 +1,4 @@
-"""Measures this pipeline and its rivals side by side in one run.
+"""Measures this pipeline and other ways side by side in one run.
 
     python -m pipeline.benchmark [--json=FILE]
 

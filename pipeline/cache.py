@@ -116,7 +116,7 @@ def store(
         mask=selection.mask,
         exclude_defects=sorted(selection.exclude_defects),
         protocol=selection.protocol,
-        words=[str(spec) for spec in source.specs],
+        words=[str(spec) for spec in source.specs],  # Its name of old keeps caches.
         factors=source.factors,
     )
     if reading.cache == "memory":

@@ -5,7 +5,7 @@ and one per output column, both computed in float64. So the nearest pixel and th
 bilinear weights are exact, the same compiled or not, and the inner loop adds two
 integers where an affine map takes four multiplications.
 
-A source pixel is one word that holds its colours. XLA turns the four gathers of a word,
+A source pixel is packed: one int32 holds its colours. XLA turns the four gathers of it,
 and everything after them, into one vectorized loop over the output as long as the
 gathers have the output's shape: hence indices that are repeated for each channel, where
 gathering once and unpacking would be three kernels and three times slower.
@@ -33,7 +33,7 @@ NOISE_STARTS = 1 << 16  # Places in the table where an example's noise may start
 
 
 def pack(image: tf.Tensor) -> tf.Tensor:
-    """Returns pixels packed into words, which a gather reads in one piece.
+    """Returns packed pixels, each of which a gather reads in one piece.
 
     Args:
         image: uint8 [..., 4], red in the lowest byte and the fourth of any value;
@@ -193,10 +193,11 @@ def warp(
     pixels = tf.reshape(packed, [-1])
 
     def level(offset):
-        word = tf.gather(pixels, first + offset)
-        if word.dtype == tf.int32:
-            word = tf.bitwise.bitwise_and(tf.bitwise.right_shift(word, (0, 8, 16)), 255)
-        return tf.cast(word, tf.float32)
+        value = tf.gather(pixels, first + offset)
+        if value.dtype == tf.int32:
+            value = tf.bitwise.right_shift(value, (0, 8, 16))
+            value = tf.bitwise.bitwise_and(value, 255)
+        return tf.cast(value, tf.float32)
 
     across, along = min(columns - 1, 1), columns * min(rows - 1, 1)
     upper, lower = level(0), level(along)

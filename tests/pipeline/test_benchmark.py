@@ -42,7 +42,7 @@ def test_the_json_holds_each_contestant_with_its_figures(tmp_path):
     assert "ours_cached / python_generator" in done.stdout
 
 
-def test_the_naive_rival_decodes_one_mask_in_every_epoch(tiny_data_dir, monkeypatch):
+def test_the_stock_pipeline_decodes_one_mask_in_every_epoch(tiny_data_dir, monkeypatch):
     builder = tfds.builder("lunar_rocks", data_dir=tiny_data_dir)
     read = []
     real = builder.as_dataset
@@ -59,13 +59,13 @@ def test_the_naive_rival_decodes_one_mask_in_every_epoch(tiny_data_dir, monkeypa
     assert images.shape == (8, 32, 32, 3) and ids.shape == (8, 32, 32, 1)
 
 
-def test_the_albumentations_rival_scales_both_axes_alike():
+def test_albumentations_scales_both_axes_alike():
     pytest.importorskip("albumentations")
     off = dict.fromkeys(vars(augmentation.Augmentation()), 0.0)
-    rival = benchmark_alternatives.FolderDataset([], 64, off | {"scale": 0.5})
+    other = benchmark_alternatives.FolderDataset([], 64, off | {"scale": 0.5})
     image = np.zeros((64, 64, 3), np.uint8)
     image[16:48, 16:48] = 255
     for _ in range(8):
-        done = rival._transform(image=image, mask=image[..., 0])
+        done = other._transform(image=image, mask=image[..., 0])
         rows, columns = (np.ptp(places) for places in np.nonzero(done["mask"]))
         assert abs(rows - columns) <= 1

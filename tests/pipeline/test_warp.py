@@ -178,13 +178,13 @@ def test_noise_has_the_deviation_asked_for_and_none_of_another_start():
     assert abs(np.corrcoef(one.ravel(), two.ravel())[0, 1]) < 0.05
 
 
-def test_grey_words_give_three_equal_channels():
+def test_grey_pixels_give_three_equal_channels():
     image, ids = pair()
-    words = warp.pack(tf.constant(image[..., :1]))
+    packed = warp.pack(tf.constant(image[..., :1]))
     changes = augmentation.draw(None, 0, 0, 1)
     coordinates = [c[0] for c in warp.source_coordinates(changes, SOURCE, SOURCE)]
     used = {k: changes[k][0] for k in ("gain", "bias")}
-    warped, mask = warp.warp(words, ids, coordinates, used, None, (1, 1))
+    warped, mask = warp.warp(packed, ids, coordinates, used, None, (1, 1))
     np.testing.assert_allclose(warped, np.repeat(image[..., :1], 3, -1) / 255.0, 1e-6)
     np.testing.assert_array_equal(mask, ids)
 
