@@ -45,5 +45,4 @@ class Selection:
     protocol: str | None = protocol()
 
     def __post_init__(self):
-        object.__setattr__(self, "exclude_defects", tuple(self.exclude_defects))
         check(self)

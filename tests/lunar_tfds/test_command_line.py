@@ -1,9 +1,12 @@
 """Settings, the flags made of them, and how every command ends."""
 
 import dataclasses
+import json
+import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from lunar_tfds import command_line, settings
@@ -95,6 +98,33 @@ def test_a_value_of_another_type_and_a_missing_one_are_named():
 
     with pytest.raises(ValueError, match="--file is missing: pass a file"):
         Needs()
+
+
+def test_values_become_what_their_fields_say():
+    found = Outer(
+        *(np.int64(9), np.float32(0.5), "b", np.uint8(1), ["x"], False, np.int16(0)),
+        *(pathlib.Path("a"), pathlib.Path("b"), Inner(1)),
+    )
+    plain = Outer(9, 0.5, "b", 1, ("x",), False, 0, "a", "b", Inner(1.0))
+    assert json.dumps(settings.as_dict(found)) == json.dumps(settings.as_dict(plain))
+    read = json.loads(json.dumps(settings.as_dict(found)))
+    assert settings.from_dict(Outer, read) == found == plain
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"names": "shadow"}, "--names=shadow: must be tuple"),
+        ({"rate": np.float32("nan")}, "--rate=nan: must be a finite number"),
+        ({"folder": 3}, "--folder=3: must be str"),
+        ({"size": 8.5}, "--size=8.5: must be int"),
+        ({"size": True}, "--size=True: must be int"),
+    ],
+)
+def test_values_that_would_change_are_refused(values, message):
+    for make in (lambda: Outer(**values), lambda: settings.from_dict(Outer, values)):
+        with pytest.raises(ValueError, match=message):
+            make()
 
 
 def test_a_flag_and_a_field_are_one():
