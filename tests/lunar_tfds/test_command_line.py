@@ -3,14 +3,19 @@
 import dataclasses
 import json
 import pathlib
+import re
 import subprocess
 import sys
+import tomllib
 
 import numpy as np
 import pytest
 
 from lunar_tfds import command_line, settings
+from lunar_tfds.lunar_rocks import problems
 from lunar_tfds.settings import at_least, between, more_than, setting
+
+PYPROJECT = pathlib.Path(__file__).parents[2] / "pyproject.toml"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,6 +169,40 @@ def test_the_exit_status_and_the_one_line(caplog):
         ends(ValueError("no"), "--traceback")
     with pytest.raises(RuntimeError):  # A bug, which a user cannot mend.
         ends(RuntimeError("bug"))
+
+
+@pytest.mark.parametrize("flag", ["--traceback", "-traceback", "--traceback=true"])
+def test_every_way_to_ask_for_the_traceback_shows_it(flag):
+    with pytest.raises(ValueError, match="no"):
+        ends(ValueError("no"), flag)
+    with pytest.raises(ValueError, match="--size=0"):
+        ends(None, "--size=0", flag)
+    assert ends(ValueError("no"), flag, "--traceback=false") == 1
+
+
+def test_an_error_is_one_line_and_a_listing_of_files_stays_one():
+    assert command_line.one_line(ValueError("a\nb: c\nd")) == "a b: c d"
+    listing = problems.message({"0001": "cut short", "0002": "empty"}, "folder x")
+    assert listing.count("\n") == 3
+    assert command_line.one_line(ValueError(listing)) == listing
+
+
+def test_a_missing_package_is_one_line_that_names_its_extra(caplog):
+    missing = ModuleNotFoundError("no", name="matplotlib.pyplot")
+    assert ends(missing) == 1
+    assert "matplotlib is not installed: pip install -e '.[train]'" in caplog.text
+    with pytest.raises(ModuleNotFoundError):  # A bug: this project has no such extra.
+        ends(ModuleNotFoundError("no", name="matplotlib_of_another_name"))
+
+
+def test_the_extras_are_those_of_the_project():
+    project = tomllib.loads(PYPROJECT.read_text())["project"]
+    packages = {"cv2": "opencv-python-headless"}
+    for module, extra in command_line.EXTRA_OF.items():
+        package = packages.get(module, module.replace("_", "-"))
+        lines = project["optional-dependencies"][extra]
+        found = [re.split(r"[><=\[]", line)[0] for line in lines]
+        assert package in found, module
 
 
 @pytest.mark.parametrize(
