@@ -30,6 +30,11 @@ def open_dataset(data_dir: str | os.PathLike | None = None) -> tfds.core.Dataset
     return builder
 
 
+def split_names(split: str) -> list[str]:
+    """Returns the names in a split: 'train' and 'real' of 'train[:5]+real'."""
+    return [part.partition("[")[0].strip() for part in split.split("+")]
+
+
 def resolve_split(builder: tfds.core.DatasetBuilder, split: str) -> str:
     """Returns a split without the parts that the built dataset left out.
 
@@ -42,7 +47,7 @@ def resolve_split(builder: tfds.core.DatasetBuilder, split: str) -> str:
             expression is none of TFDS's.
     """
     parts = [part.strip() for part in split.split("+")]
-    names = [part.partition("[")[0] for part in parts]
+    names = split_names(split)
     built = builder.info.splits
     for name in names:
         if name not in SPLITS and name not in built:

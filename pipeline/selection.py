@@ -3,12 +3,11 @@
 import dataclasses
 from typing import Any
 
+from lunar_tfds.kaggle_layout import GROUND, MASKS
 from lunar_tfds.settings import check, setting
 
-MASKS = ("ground", "clean")
 
-
-def mask(default: str | None = "ground", help: str = "Masks to learn.") -> Any:
+def mask(default: str | None = GROUND, help: str = "Masks to learn.") -> Any:
     """Returns the field of --mask."""
     return setting(default, help, choices=MASKS)
 

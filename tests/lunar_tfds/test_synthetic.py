@@ -14,6 +14,7 @@ from PIL import Image
 from scipy import ndimage
 
 from lunar_tfds import command_line, kaggle_layout
+from lunar_tfds.regions import TOUCHING
 from lunar_tfds.synthetic import __main__ as command
 from lunar_tfds.synthetic import labels, scene, writer
 from tests.support import tiny_frames
@@ -96,7 +97,7 @@ def test_special_scenes_keep_their_promise(index):
         assert not ground[..., 0].any()
     if index in scene.BOULDER:
         large = ground[..., 2] > labels.BOX_INTENSITY
-        regions, _ = ndimage.label(large, labels.TOUCHING)
+        regions, _ = ndimage.label(large, TOUCHING)
         largest = np.bincount(regions[regions > 0]).max()
         assert largest / regions.size > scene.BOULDER_SHARE
     if index in scene.BARE:
@@ -313,7 +314,7 @@ def test_two_hundred_scenes_resemble_the_dataset(tmp_path):
         shares.append(
             [np.mean(~colored.any(-1)), *(colored & only[..., None]).mean((0, 1))]
         )
-        regions, _ = ndimage.label(colored[..., 2], labels.TOUCHING)
+        regions, _ = ndimage.label(colored[..., 2], TOUCHING)
         boulders.append(np.bincount(regions[regions > 0], minlength=1).max())
     shares, boulders = np.array(shares), np.array(boulders) / (480 * 720)
     for found, real in zip(
