@@ -6,6 +6,8 @@ from typing import Any
 import tensorflow_datasets as tfds
 from absl import logging
 
+from lunar_tfds import palette
+from lunar_tfds.lunar_rocks import reuse
 from lunar_tfds.lunar_rocks.frame_files import SPLITS
 
 NAME = "lunar_rocks"
@@ -83,12 +85,22 @@ def identity(builder: tfds.core.DatasetBuilder) -> dict[str, Any]:
         builder: of the built dataset.
 
     Returns:
-        Strings by name, version, config (None without one) and source_fingerprint.
+        JSON values by name, version, config (None without one) and
+        source_fingerprint; by max_examples_per_split, ground_threshold and
+        left_out_frames, a list of ids, only where they are not at their defaults.
     """
     config = builder.builder_config
-    return {
+    making = reuse.making(builder.info.metadata or {})
+    found: dict[str, Any] = {
         "name": builder.name,
         "version": str(builder.version),
         "config": config.name if config else None,
-        "source_fingerprint": (builder.info.metadata or {}).get("source_fingerprint"),
+        "source_fingerprint": making.fingerprint,
     }
+    if making.max_examples is not None:
+        found["max_examples_per_split"] = making.max_examples
+    if making.threshold not in (None, palette.ROCK_THRESHOLD):
+        found["ground_threshold"] = making.threshold
+    if making.left_out:
+        found["left_out_frames"] = list(making.left_out)
+    return found
