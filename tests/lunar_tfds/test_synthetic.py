@@ -238,6 +238,36 @@ def test_boxes_without_frames_and_broken_foreign_files_are_refused(tmp_path, qui
     assert read_all(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "1,40.5,40.5,40,31\n",  # Another box of a frame that is there.
+        "3,40.5,40.5,40,30\n",  # A frame that is not.
+        "1,40.5,40.5\n",
+        "many\n",
+    ],
+)
+def test_boxes_that_somebody_else_made_stay(tmp_path, quick, rows):
+    writer.write_scenes(tmp_path, 2, 5, 1, progress=False)
+    boxes = tmp_path / kaggle_layout.BOXES_FILE
+    boxes.write_text(boxes.read_text() + rows)
+    (tmp_path / kaggle_layout.frame_file("clean", "0002")).unlink()
+    before = read_all(tmp_path)
+    quick.clear()
+    with pytest.raises(ValueError, match="csv is boxes of other .*Choose another"):
+        writer.write_scenes(tmp_path, 4, 5, 1, progress=False)
+    assert read_all(tmp_path) == before and not quick
+
+
+def test_own_boxes_of_a_damaged_mask_are_no_others(tmp_path, quick):
+    writer.write_scenes(tmp_path, 2, 5, 1, progress=False)
+    before = read_all(tmp_path)
+    for damage in (lambda p: p.write_bytes(p.read_bytes()[:-200]), os.unlink):
+        damage(tmp_path / kaggle_layout.frame_file("ground", "0002"))
+        assert writer.write_scenes(tmp_path, 2, 5, 1, progress=False) == 1
+        assert read_all(tmp_path) == before
+
+
 def test_one_core_per_process_by_default(tmp_path, quick, monkeypatch):
     asked = []
     monkeypatch.setattr(
