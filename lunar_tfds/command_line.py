@@ -22,6 +22,20 @@ from lunar_tfds import settings
 EXIT_DONE, EXIT_ERROR = 0, 1
 # What shells report of a program that SIGINT ended.
 EXIT_INTERRUPTED = 130
+# The extra of pyproject.toml that holds a module, where it is not always installed.
+EXTRA_OF = {
+    "matplotlib": "train",
+    "jinja2": "train",
+    "apache_beam": "build",
+    "mlcroissant": "build",
+    "kagglehub": "kaggle",
+    "tf2onnx": "export",
+    "onnx": "export",
+    "onnxruntime": "export",
+    "torch": "bench",
+    "albumentations": "bench",
+    "cv2": "bench",
+}
 
 
 class UsageError(ValueError):
@@ -40,7 +54,7 @@ def run(
     """Returns the exit status of a command.
 
     What a user can mend, and Ctrl-C, is one line on the standard error and status 1
-    (130); --traceback shows where an error arose.
+    (130), but for a listing of files; --traceback shows where an error arose.
 
     Args:
         settings_class: dataclass of the command's settings.
@@ -51,9 +65,11 @@ def run(
     flags.FLAGS.mark_as_parsed()  # Else absl's log complains of flags not parsed.
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
-    show_traceback = "--traceback" in argv
+    show_traceback = False
     try:
-        return main(parse(settings_class, argv)) or EXIT_DONE
+        values = _values_of(settings_class, argv)
+        show_traceback = values["traceback"]
+        return main(settings.from_dict(settings_class, values)) or EXIT_DONE
     except _Help:
         print(help_text(settings_class, main))
         return EXIT_DONE
@@ -83,6 +99,11 @@ def parse(settings_class: type, argv: Sequence[str]) -> Any:
         UsageError: an unknown flag or argument, or a value that is none.
         ValueError: values that break a rule, see `settings.check`.
     """
+    return settings.from_dict(settings_class, _values_of(settings_class, argv))
+
+
+def _values_of(settings_class: type, argv: Sequence[str]) -> dict[str, Any]:
+    """Returns the values that a command line gives, by flag, --traceback too."""
     values = _flags_of(settings_class)
     flags.DEFINE_bool("help", False, "Show this.", values, short_name="h")
     try:
@@ -96,7 +117,7 @@ def parse(settings_class: type, argv: Sequence[str]) -> Any:
             f"unknown arguments: {' '.join(rest[1:])}. Flags are --name=value; quote "
             "a value with spaces, and a pattern that the shell would expand"
         )
-    return settings.from_dict(settings_class, values.flag_values_dict())
+    return values.flag_values_dict()
 
 
 def define_flags(settings_class: type, values: flags.FlagValues) -> None:
@@ -149,13 +170,27 @@ def help_text(settings_class: type, main: Callable) -> str:
 
 
 def one_line(error: Exception) -> str | None:
-    """Returns an error that a user can mend as one line, or None for any other."""
+    """Returns an error that a user can mend as one line, or None for any other.
+
+    A listing, of files that a build cannot use, keeps a line for each: its lines begin
+    with two spaces.
+    """
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow and isinstance(error, tensorflow.errors.OpError):
         return _of_tensorflow(error, tensorflow.errors)
-    if isinstance(error, (ValueError, OSError, FloatingPointError)):
-        return str(error)
-    return None
+    if isinstance(error, ModuleNotFoundError):
+        return _of_missing_module(error)
+    if not isinstance(error, (ValueError, OSError, FloatingPointError)):
+        return None
+    text = str(error)
+    return text if "\n  " in text else " ".join(text.split("\n"))
+
+
+def _of_missing_module(error: ModuleNotFoundError) -> str | None:
+    name = (error.name or "").partition(".")[0]
+    if name not in EXTRA_OF:
+        return None
+    return f"{name} is not installed: pip install -e '.[{EXTRA_OF[name]}]'"
 
 
 def _of_tensorflow(error: Any, errors: Any) -> str:

@@ -16,15 +16,14 @@ from PIL import Image, ImageDraw, ImageFont
 from lunar_tfds import (
     atomic_files,
     command_line,
-    kaggle_layout,
     opening,
     palette,
     pictures,
     settings,
 )
+from lunar_tfds.kaggle_layout import GROUND, MASKS, mask_name
 from lunar_tfds.settings import at_least, setting
 
-MASKS = (kaggle_layout.GROUND, kaggle_layout.CLEAN)
 # How strongly the mask covers the frame, 0 to 1.
 OPACITY = 0.45
 TILE_WIDTH = 480  # px
@@ -32,33 +31,18 @@ GAP, CAPTION, LEGEND = 8, 26, 40  # px
 _BACKGROUND, _INK, _BOX = (24, 24, 28), (235, 235, 235), (255, 220, 0)
 
 
-def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Returns a frame with its mask laid over it; ground stays as it is.
-
-    Args:
-        image: uint8 [height, width, 3].
-        mask: uint8 [height, width], class ids.
-
-    Returns:
-        uint8 [height, width, 3].
-    """
-    colors = palette.colorize(mask).astype(np.float32)
-    mixed = image * (1 - OPACITY) + colors * OPACITY
-    mixed = np.where(mask[..., None] == palette.GROUND, image, mixed)
-    return np.rint(mixed).astype(np.uint8)
-
-
-def draw_tile(example: dict[str, Any], mask_name: str) -> Image.Image:
+def draw_tile(example: dict[str, Any], mask: str) -> Image.Image:
     """Returns an image of one example under a caption.
 
     Args:
         example: dict of numpy arrays, as the dataset yields it.
-        mask_name: 'ground_mask' or 'clean_mask'.
+        mask: 'ground' or 'clean'.
     """
-    mask = Image.fromarray(example[mask_name][..., 0])
-    width, height = mask.size
-    image = Image.fromarray(example["image"]).resize(mask.size)
-    picture = Image.fromarray(overlay(np.asarray(image), np.asarray(mask)))
+    ids = example[mask_name(mask)][..., 0]
+    height, width = ids.shape
+    image = Image.fromarray(example["image"]).resize((width, height))
+    tinted = pictures.overlay(np.asarray(image), ids, OPACITY)
+    picture = Image.fromarray(tinted)
     picture = picture.resize((TILE_WIDTH, round(height * TILE_WIDTH / width)))
     draw = ImageDraw.Draw(picture)
     for top, left, bottom, right in example["objects"]["bbox"]:
@@ -74,7 +58,7 @@ def draw_tile(example: dict[str, Any], mask_name: str) -> Image.Image:
 
 
 def draw_sheet(
-    examples: Sequence[dict[str, Any]], *, mask: str = MASKS[0], columns: int = 4
+    examples: Sequence[dict[str, Any]], *, mask: str = GROUND, columns: int = 4
 ) -> Image.Image:
     """Returns a sheet of examples with a legend.
 
@@ -83,7 +67,7 @@ def draw_sheet(
         mask: 'ground' or 'clean'.
         columns: tiles a row, at most.
     """
-    tiles = [draw_tile(example, f"{mask}_mask") for example in examples]
+    tiles = [draw_tile(example, mask) for example in examples]
     columns = min(columns, len(tiles))
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
     heights = [max(tile.height for tile in row) + GAP for row in rows]
@@ -120,7 +104,7 @@ class Sheet:
     data_dir: str | None = settings.data_dir()
     split: str = settings.split("train")
     num_examples: int = setting(12, "Frames to draw.", at_least(1))
-    mask: str = setting(MASKS[0], "The mask to draw.", choices=MASKS)
+    mask: str = setting(GROUND, "The mask to draw.", choices=MASKS)
     output: str = setting("sheet.png", "The picture to write.", is_path=True)
 
     def __post_init__(self):

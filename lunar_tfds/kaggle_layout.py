@@ -17,6 +17,7 @@ import re
 
 # What there is of a frame.
 KINDS = RENDER, GROUND, CLEAN = ("render", "ground", "clean")
+MASKS = (GROUND, CLEAN)  # The kinds that are label images.
 IMAGES = "images"  # The folder of the kinds.
 PHOTOS = "real_moon_images"
 # Where pictures are.
@@ -43,6 +44,11 @@ _TEXT = re.compile(rf"{re.escape(BOXES_FILE)}|[^.].*_IDs\.txt")
 def frame_id(number: int) -> str:
     """Returns the id of a frame, '0001' of frame 1."""
     return str(number).zfill(4)
+
+
+def mask_name(kind: str) -> str:
+    """Returns what one of the MASKS is called in an example, 'ground_mask'."""
+    return f"{kind}_mask"
 
 
 def frame_file(kind: str, frame_id: str) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 import tensorflow_datasets as tfds
 from absl import logging
 
+from lunar_tfds import palette
+from lunar_tfds.lunar_rocks import reuse
 from lunar_tfds.lunar_rocks.frame_files import SPLITS
 
 NAME = "lunar_rocks"
@@ -31,6 +33,11 @@ def open_dataset(data_dir: str | os.PathLike | None = None) -> tfds.core.Dataset
     return builder
 
 
+def split_names(split: str) -> list[str]:
+    """Returns the names in a split: 'train' and 'real' of 'train[:5]+real'."""
+    return [part.partition("[")[0].strip() for part in split.split("+")]
+
+
 def resolve_split(builder: tfds.core.DatasetBuilder, split: str) -> str:
     """Returns a split without the parts that the built dataset left out.
 
@@ -43,7 +50,7 @@ def resolve_split(builder: tfds.core.DatasetBuilder, split: str) -> str:
             expression is none of TFDS's.
     """
     parts = [part.strip() for part in split.split("+")]
-    names = [part.partition("[")[0] for part in parts]
+    names = split_names(split)
     built = builder.info.splits
     for name in names:
         if name not in SPLITS and name not in built:
@@ -79,12 +86,22 @@ def identity(builder: tfds.core.DatasetBuilder) -> dict[str, Any]:
         builder: of the built dataset.
 
     Returns:
-        Strings by name, version, config (None without one) and source_fingerprint.
+        JSON values by name, version, config (None without one) and
+        source_fingerprint; by max_examples_per_split, ground_threshold and
+        left_out_frames, a list of ids, only where they are not at their defaults.
     """
     config = builder.builder_config
-    return {
+    making = reuse.making(builder.info.metadata or {})
+    found: dict[str, Any] = {
         "name": builder.name,
         "version": str(builder.version),
         "config": config.name if config else None,
-        "source_fingerprint": (builder.info.metadata or {}).get("source_fingerprint"),
+        "source_fingerprint": making.fingerprint,
     }
+    if making.max_examples is not None:
+        found["max_examples_per_split"] = making.max_examples
+    if making.threshold not in (None, palette.ROCK_THRESHOLD):
+        found["ground_threshold"] = making.threshold
+    if making.left_out:
+        found["left_out_frames"] = list(making.left_out)
+    return found

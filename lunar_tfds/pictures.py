@@ -1,9 +1,11 @@
-"""Pixels as the bytes of a PNG file."""
+"""Pixels as the bytes of a PNG file, and masks laid over pictures."""
 
 import io
 
 import numpy as np
 from PIL import Image, PngImagePlugin
+
+from lunar_tfds import palette
 
 # Larger pictures are refused by their header: a photo of the Moon has 4 megapixels, and
 # a header that claims far more is hostile.
@@ -27,3 +29,41 @@ def to_png(
     image = Image.fromarray(np.ascontiguousarray(pixels))
     image.save(file, "PNG", pnginfo=info, compress_level=compress_level)
     return file.getvalue()
+
+
+def borders(mask: np.ndarray) -> np.ndarray:
+    """Returns bool [height, width]: where the left or upper neighbour differs.
+
+    Args:
+        mask: int [height, width], class ids.
+    """
+    border = np.zeros(mask.shape, bool)
+    border[:, 1:] |= mask[:, 1:] != mask[:, :-1]
+    border[1:] |= mask[1:] != mask[:-1]
+    return border
+
+
+def overlay(
+    image: np.ndarray,
+    mask: np.ndarray,
+    opacity: float,
+    border_opacity: float | None = None,
+) -> np.ndarray:
+    """Returns an image tinted by class; ground is as it was.
+
+    Args:
+        image: uint8 [height, width, 3].
+        mask: int [height, width], class ids.
+        opacity: how strongly a class's colour covers the image, 0 to 1.
+        border_opacity: the same of the classes' borders; None for no difference.
+
+    Returns:
+        uint8 [height, width, 3].
+    """
+    strength = np.where(mask == palette.GROUND, 0, opacity)
+    if border_opacity is not None:
+        drawn = borders(mask) & (mask != palette.GROUND)
+        strength = np.where(drawn, border_opacity, strength)
+    strength = strength[..., np.newaxis]
+    tinted = image * (1 - strength) + palette.colorize(mask) * strength
+    return np.rint(tinted).astype(np.uint8)

@@ -13,6 +13,7 @@ a rule stand once. Messages call a setting as its flag is called: --columns=0.
 
 import dataclasses
 import math
+import numbers
 import os
 import types
 import typing
@@ -71,7 +72,9 @@ def between(low: float, high: float) -> Rule:
 def check(settings: Any) -> None:
     """Checks every field of a settings object; call it first in `__post_init__`.
 
-    Paths have their `~` expanded.
+    A value becomes what its field says: numpy's numbers int and float, paths str, lists
+    tuples, so that settings compare and can be written as JSON. Paths have their `~`
+    expanded.
 
     Raises:
         ValueError: a value is of the wrong type, not finite, or breaks its rule; the
@@ -89,12 +92,14 @@ def check(settings: Any) -> None:
                     f"--{prefix}{field.name} is missing: {field.metadata['missing']}"
                 )
             continue
+        kind = value_type(type(settings), field.name)
+        if not _has_type(value, kind):
+            raise ValueError(f"--{prefix}{field.name}={value}: must be {kind.__name__}")
+        value = os.fspath(value) if kind is str else kind(value)
         if field.metadata["is_path"]:
             value = os.path.expanduser(value)
-            object.__setattr__(settings, field.name, value)
-        if not _has_type(value, value_type(type(settings), field.name)):
-            says = f"must be {value_type(type(settings), field.name).__name__}"
-        elif isinstance(value, float) and not math.isfinite(value):
+        object.__setattr__(settings, field.name, value)
+        if isinstance(value, float) and not math.isfinite(value):
             says = "must be a finite number"
         elif choices and value not in choices:
             says = f"value should be one of <{'|'.join(map(str, choices))}>"
@@ -140,7 +145,7 @@ def from_dict(settings_class: type, values: dict[str, Any]) -> Any:
 
     Args:
         settings_class: the dataclass.
-        values: by flag; lists and numbers may be as JSON or a command line has them.
+        values: by flag; lists and numbers may be as JSON has them.
 
     Raises:
         ValueError: see `check`.
@@ -152,22 +157,21 @@ def from_dict(settings_class: type, values: dict[str, Any]) -> Any:
         if is_settings(field):
             arguments[field.name] = from_dict(type(field.default), values)
         elif name in values:
-            value, kind = values[name], value_type(settings_class, field.name)
-            arguments[field.name] = None if value is None else kind(value)
+            arguments[field.name] = values[name]
     return settings_class(**arguments)
 
 
 def _has_type(value: Any, kind: type) -> bool:
-    """Returns whether a value is of a field's type; numpy's numbers count, too."""
+    """Returns whether a value is of a field's type, or turns into it without a loss."""
     if kind is bool or isinstance(value, bool):
         return kind is bool and isinstance(value, bool)
-    if kind is int:
-        return hasattr(value, "__index__")
-    if kind is float:
-        return hasattr(value, "__float__") and not isinstance(value, str)
-    if kind is str:  # A path will do, too.
-        return isinstance(value, str) or hasattr(value, "__fspath__")
-    return isinstance(value, kind)
+    others: dict[type, Any] = {
+        int: numbers.Integral,
+        float: numbers.Real,
+        str: (str, os.PathLike),
+        tuple: (tuple, list),
+    }
+    return isinstance(value, others[kind])
 
 
 def data_dir() -> Any:

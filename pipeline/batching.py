@@ -18,6 +18,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from lunar_tfds.kaggle_layout import mask_name
 from lunar_tfds.opening import open_dataset
 from lunar_tfds.settings import at_least, check, setting
 from pipeline import cache as caches
@@ -236,7 +237,7 @@ def example_dataset(
         protocol's crop is applied to image and mask and not to the boxes of `objects`.
     """
     examples = _find(builder, selection)
-    mask = f"{selection.mask}_mask"
+    mask = mask_name(selection.mask)
 
     def load(number):
         example = examples.features.deserialize_example(examples.read(number))

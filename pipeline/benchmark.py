@@ -24,6 +24,7 @@ import tensorflow_datasets as tfds
 from lunar_tfds import command_line
 from lunar_tfds.atomic_files import write_json
 from lunar_tfds.cores import num_cores
+from lunar_tfds.kaggle_layout import FRAME_HEIGHT, FRAME_WIDTH
 from lunar_tfds.settings import at_least, check, setting
 from pipeline import (
     batching,
@@ -163,7 +164,10 @@ def contestants(folder: pathlib.Path, num_frames: int, size: int) -> list[Contes
     """Returns a `Contestant` for each way that the installed packages allow."""
     builder, split, pairs = benchmark_frames.write(folder, num_frames)
     kilobytes = benchmark_frames.pixel_bytes(pairs) / 1000
-    print(f"{num_frames} frames of 720x480, {kilobytes:.0f} kB each, to {size}x{size}.")
+    print(
+        f"{num_frames} frames of {FRAME_WIDTH}x{FRAME_HEIGHT}, "
+        f"{kilobytes:.0f} kB each, to {size}x{size}."
+    )
     everything, memory = Augmentation(gamma=0.2, noise=0.02), Reading("memory")
 
     def ours(**settings):
@@ -183,7 +187,8 @@ def contestants(folder: pathlib.Path, num_frames: int, size: int) -> list[Contes
     found = [Contestant("python_generator", generator)]
     found += [Contestant(name, iter(d)) for name, d in datasets.items()]
     if importlib.util.find_spec("cv2"):
-        batches = benchmark_alternatives.opencv_warp(size, BATCH_SIZE, (480, 720))
+        frame = FRAME_HEIGHT, FRAME_WIDTH
+        batches = benchmark_alternatives.opencv_warp(size, BATCH_SIZE, frame)
         found.append(Contestant("opencv_warp", batches))
     if all(map(importlib.util.find_spec, ("torch", "albumentations", "cv2"))):
         batches, workers = benchmark_alternatives.data_loader(

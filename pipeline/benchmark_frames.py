@@ -8,8 +8,10 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import lunar_tfds
+from lunar_tfds import kaggle_layout, palette
+from lunar_tfds.kaggle_layout import FRAME_HEIGHT as HEIGHT
+from lunar_tfds.kaggle_layout import FRAME_WIDTH as WIDTH
 
-HEIGHT, WIDTH = 480, 720
 # Standard deviations of the noise, grey levels, of all channels together and of each.
 # Decoding costs what the file holds: these give PNGs of about 430 kB; two original
 # renders have 371 and 447 kB.
@@ -19,12 +21,15 @@ GRAIN, TINT = 7.0, 0.2
 def draw(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Returns a frame: image uint8 [480, 720, 3], ground mask uint8 [480, 720, 3]."""
     hills = rng.normal(110, 30, (HEIGHT // 40 + 2, WIDTH // 40 + 2)).astype(np.float32)
-    size = (WIDTH, HEIGHT)
-    shade = np.array(Image.fromarray(hills).resize(size, Image.Resampling.BICUBIC))
+    shade = np.array(
+        Image.fromarray(hills).resize(
+            kaggle_layout.FRAME_SIZE, Image.Resampling.BICUBIC
+        )
+    )
     shade += rng.normal(0, GRAIN, shade.shape)
     mask = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     horizon = int(rng.integers(60, 180))
-    mask[:horizon, :, 0] = 226
+    mask[:horizon, :, 0] = palette.SKY_RED[1]
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     for channel, count, largest in ((1, 40, 9), (2, 4, 50)):
         for _ in range(count):
@@ -59,24 +64,26 @@ def write(
     """
     rng = np.random.default_rng(0)
     source = folder / "kaggle"
-    kinds = ("render", "ground", "clean")
-    for kind in kinds:
-        (source / "images" / kind).mkdir(parents=True)
+    for kind in kaggle_layout.KINDS:
+        (source / kaggle_layout.frame_file(kind, "")).parent.mkdir(parents=True)
     (folder / "ids").mkdir()
     pairs = []
     for number in range(1, count + 1):
+        frame_id = kaggle_layout.frame_id(number)
         image, mask = draw(rng)
-        clean = np.where(mask > 0, 255, 0).astype(np.uint8)
-        clean[clean[..., 2] > 0] = (0, 0, 255)
-        for kind, rgb in zip(kinds, (image, mask, clean), strict=True):
-            path = source / "images" / kind / f"{kind}{number:04d}.png"
+        ids = palette.class_ids(mask)
+        arrays = (image, mask, palette.colorize(ids))
+        paths = [
+            source / kaggle_layout.frame_file(kind, frame_id)
+            for kind in kaggle_layout.KINDS
+        ]
+        for path, rgb in zip(paths, arrays, strict=True):
             Image.fromarray(rgb).save(path)
-        ids = lunar_tfds.palette.class_ids(mask)
-        Image.fromarray(ids).save(folder / "ids" / f"{number:04d}.png")
-        image_path = source / "images" / "render" / f"render{number:04d}.png"
-        pairs.append((str(image_path), str(folder / "ids" / f"{number:04d}.png")))
-    (source / "bounding_boxes.csv").write_text(
-        "Frame,TopLeftCornerX,TopLeftCornerY,Length,Height\n"
+        ids_path = folder / "ids" / f"{frame_id}.png"
+        Image.fromarray(ids).save(ids_path)
+        pairs.append((str(paths[0]), str(ids_path)))
+    (source / kaggle_layout.BOXES_FILE).write_text(
+        ",".join(kaggle_layout.BOXES_HEADER) + "\n"
     )
     tfds.disable_progress_bar()
     builder = lunar_tfds.LunarRocks(data_dir=folder / "tfds")

@@ -323,8 +323,13 @@ def _has_size(path, size):
 
 @contextlib.contextmanager
 def _locked(path):
-    import fcntl  # Not on Windows, where only this cache is unavailable.
-
+    try:
+        import fcntl
+    except ImportError:
+        raise ValueError(
+            "--cache=disk needs file locks, which this system, such as Windows, does "
+            "not have. Use --cache=memory"
+        ) from None
     with open(path, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # Released when the process ends, however.
         yield

@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from lunar_tfds.kaggle_layout import mask_name
 from pipeline import warp
 from pipeline.records import Examples
 from pipeline.resize import pool, pool_factors, resize_image
@@ -35,15 +36,13 @@ def decoder(
         A function of an int64 scalar that returns uint8 [height, width, channels] and
         uint8 [height, width, 1].
     """
-    spec = {
-        "image": tf.io.FixedLenFeature([], tf.string),
-        f"{mask}_mask": tf.io.FixedLenFeature([], tf.string),
-    }
+    name = mask_name(mask)
+    spec = {key: tf.io.FixedLenFeature([], tf.string) for key in ("image", name)}
 
     def decode(number):
         parsed = tf.io.parse_single_example(examples.read(number), spec)
         image = tf.io.decode_png(parsed["image"], channels=channels)
-        ids = tf.io.decode_png(parsed[f"{mask}_mask"], channels=1)
+        ids = tf.io.decode_png(parsed[name], channels=1)
         return crop(examples, image, ids)
 
     return decode

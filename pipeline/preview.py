@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 
 from lunar_tfds import command_line, palette, settings
 from lunar_tfds.atomic_files import write_bytes
-from lunar_tfds.pictures import to_png
+from lunar_tfds.pictures import borders, to_png
 from lunar_tfds.settings import at_least, setting
 from pipeline import batching, benchmark_frames, pixels, selection
 from pipeline.augmentation import Augmentation, draw
@@ -40,9 +40,7 @@ def outlined(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         uint8 [height, width, 3].
     """
     drawn = np.rint(image * 255).astype(np.uint8)
-    border = np.zeros(mask.shape, bool)
-    border[1:] |= mask[1:] != mask[:-1]
-    border[:, 1:] |= mask[:, 1:] != mask[:, :-1]
+    border = borders(mask)
     top = np.maximum(mask, np.roll(mask, 1, 0))
     top = np.maximum(top, np.roll(mask, 1, 1))
     # Brightened: pure blue is hard to see on black.
@@ -124,7 +122,7 @@ class Preview:
         None, "TFDS data_dir; frames are drawn if unset.", is_path=True
     )
     split: str = settings.split("train")
-    mask: str = selection.mask("ground", "Masks to show.")
+    mask: str = selection.mask(help="Masks to show.")
     image_size: int = setting(224, "Side of a picture, px.", at_least(16))
     examples: int = setting(3, "Rows.", at_least(1))
     epochs: int = setting(4, "Columns with default strengths.", at_least(1))

@@ -14,7 +14,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from lunar_tfds.opening import resolve_split
+from lunar_tfds.kaggle_layout import defects_file
+from lunar_tfds.lunar_rocks.frame_files import REAL, RENDER_SPLITS
+from lunar_tfds.opening import resolve_split, split_names
 from pipeline import execution, protocols
 from pipeline.selection import Selection
 
@@ -86,7 +88,7 @@ def find(builder: tfds.core.DatasetBuilder, selection: Selection) -> Examples:
     _check_defects(builder, exclude_defects)
     if protocol is not None:
         wanted = protocols.frame_ids(protocol, split)
-        name, split = split, "train+validation+test"
+        name, split = split, "+".join(RENDER_SPLITS)
     examples = _all_examples(builder, resolve_split(builder, split))
     if protocol is None and not (exclude_defects and len(examples)):
         return examples
@@ -119,9 +121,9 @@ def _check_defects(builder, exclude_defects):
             raise ValueError(f"Unknown defect list {name!r}. Use one of {known}.")
         if name not in present:
             raise ValueError(
-                f"The source of {builder.data_dir} had no {name}_IDs.txt, so no frame "
-                f"is known to be on that list; present: {list(present)}. Build from a "
-                "newer download that has it, or do not exclude it."
+                f"The source of {builder.data_dir} had no {defects_file(name)}, so no "
+                f"frame is known to be on that list; present: {list(present)}. Build "
+                "from a newer download that has it, or do not exclude it."
             )
 
 
@@ -147,7 +149,7 @@ def _all_examples(builder, split):
         file_ends=np.cumsum(counts, dtype=np.int64),
         offsets=np.concatenate([np.zeros(0, np.int64), *offsets]),
         crop=None,
-        varied_sizes="real" in split,
+        varied_sizes=REAL in split_names(split),
         versions=versions,
     )
 

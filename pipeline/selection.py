@@ -3,13 +3,12 @@
 import dataclasses
 from typing import Any
 
+from lunar_tfds.kaggle_layout import GROUND, MASKS
 from lunar_tfds.settings import check, setting
 from pipeline.protocols import PROTOCOLS
 
-MASKS = ("ground", "clean")
 
-
-def mask(default: str | None = "ground", help: str = "Masks to learn.") -> Any:
+def mask(default: str | None = GROUND, help: str = "Masks to learn.") -> Any:
     """Returns the field of --mask."""
     return setting(default, help, choices=MASKS)
 
@@ -46,5 +45,4 @@ class Selection:
     protocol: str | None = protocol()
 
     def __post_init__(self):
-        object.__setattr__(self, "exclude_defects", tuple(self.exclude_defects))
         check(self)

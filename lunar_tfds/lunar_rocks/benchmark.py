@@ -9,7 +9,6 @@ import csv
 import dataclasses
 import os
 import pathlib
-import resource
 import shutil
 import sys
 import tempfile
@@ -22,7 +21,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import lunar_tfds
-from lunar_tfds import command_line, cores, kaggle_layout, settings
+from lunar_tfds import command_line, cores, kaggle_layout, memory, settings
 from lunar_tfds.lunar_rocks import decode, frame_files, parallel, sources
 from lunar_tfds.settings import at_least, setting
 
@@ -137,9 +136,8 @@ def main(benchmark: Benchmark) -> None:
         else:
             wall, _ = seconds(build, root / "kaggle", root / "data")
             print(f"{num_frames} frames in {wall:.1f} s, {num_frames / wall:.0f}/s")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Kilobytes on Linux, bytes on macOS.
-    print(f"peak memory {peak / 2 ** (30 if sys.platform == 'darwin' else 20):.2f} GiB")
+    if peak := memory.peak_memory():
+        print(f"peak memory {peak / 2**30:.2f} GiB")
 
 
 def compare(root: pathlib.Path, num_frames: int, rounds: int) -> None:

@@ -6,19 +6,15 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from lunar_tfds import kaggle_layout, palette
+from lunar_tfds.kaggle_layout import MASKS, mask_name
 from lunar_tfds.lunar_rocks import png
 from lunar_tfds.lunar_rocks.annotations import Box
-from lunar_tfds.lunar_rocks.frame_files import MASKS, Frame
+from lunar_tfds.lunar_rocks.frame_files import Frame
 
 _MASK_DOCS = {
     kaggle_layout.GROUND: "The raw labels from the named intensity upwards.",
     kaggle_layout.CLEAN: "The labels as the author cleaned them.",
 }
-
-
-def mask_name(kind: str) -> str:
-    """Returns the name of the feature that holds a kind of mask."""
-    return f"{kind}_mask"
 
 
 def features() -> tfds.features.FeaturesDict:

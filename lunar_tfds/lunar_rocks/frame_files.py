@@ -5,11 +5,12 @@ import hashlib
 from collections.abc import Iterable
 
 from lunar_tfds import kaggle_layout
-from lunar_tfds.kaggle_layout import CLEAN, GROUND, KINDS, RENDER
+from lunar_tfds.kaggle_layout import KINDS, MASKS, RENDER
 
-SPLITS = ("train", "validation", "test", "real")
-# The label images that an example holds.
-MASKS = (GROUND, CLEAN)
+# Of renders, and of photos of the Moon.
+RENDER_SPLITS = TRAIN, VALIDATION, TEST = ("train", "validation", "test")
+REAL = "real"
+SPLITS = (*RENDER_SPLITS, REAL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Frame:
         frame_id: '0001' for renders, 'PCAM5' for photos.
         split: one of SPLITS.
         image: the render or photo.
-        masks: the label image of each of MASKS; of a photo its one hand-made mask.
+        masks: the label image of each of the MASKS; of a photo its one hand-made mask.
     """
 
     frame_id: str
@@ -31,7 +32,7 @@ class Frame:
     @property
     def is_photo(self) -> bool:
         """Whether this is a photo of the Moon rather than a render."""
-        return self.split == "real"
+        return self.split == REAL
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -47,7 +48,7 @@ def split_of(frame_id: str) -> str:
     """
     digest = hashlib.sha256(frame_id.encode()).hexdigest()
     bucket = int(digest[:8], 16) % 10
-    return ("train", "validation", "test")[max(bucket - 7, 0)]
+    return RENDER_SPLITS[max(bucket - 7, 0)]
 
 
 def find_frames(
@@ -83,7 +84,7 @@ def find_frames(
     for frame_id in sorted(photos.keys() & masks_of_photos.keys()):
         if frame_id not in problems:
             masks = dict.fromkeys(MASKS, masks_of_photos[frame_id])
-            frames.append(Frame(frame_id, "real", photos[frame_id], masks))
+            frames.append(Frame(frame_id, REAL, photos[frame_id], masks))
     return frames, problems, sorted(photos.keys() - masks_of_photos.keys())
 
 

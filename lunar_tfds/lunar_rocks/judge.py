@@ -13,6 +13,7 @@ from PIL import Image
 from lunar_tfds import palette
 from lunar_tfds.kaggle_layout import CLEAN as CLEAN_MASK
 from lunar_tfds.kaggle_layout import GROUND as GROUND_MASK
+from lunar_tfds.kaggle_layout import mask_name
 from lunar_tfds.lunar_rocks.annotations import Box
 from lunar_tfds.lunar_rocks.decode import TOP_ROWS, Pixels
 from lunar_tfds.lunar_rocks.frame_files import Frame
@@ -167,8 +168,8 @@ def judge(
     statistics = Statistics()
     table = _count_pairs(ids)
     statistics.pixel_counts[frame.split] = {
-        "ground_mask": table.sum(axis=1).tolist(),
-        "clean_mask": table.sum(axis=0).tolist(),
+        mask_name(GROUND_MASK): table.sum(axis=1).tolist(),
+        mask_name(CLEAN_MASK): table.sum(axis=0).tolist(),
     }
     if frame.is_photo:
         return statistics

@@ -86,7 +86,7 @@ class Builder(tfds_internals.StreamingBuilder):
         """Returns the dataset's features, description and metadata."""
         return self.dataset_info_from_configs(
             features=encode.features(),
-            supervised_keys=("image", encode.mask_name(kaggle_layout.GROUND)),
+            supervised_keys=("image", kaggle_layout.mask_name(kaggle_layout.GROUND)),
             homepage=f"https://www.kaggle.com/datasets/{sources.HANDLE}",
             metadata=tfds.core.MetadataDict(),
         )

@@ -16,20 +16,30 @@ class Making:
         fingerprint: of the source.
         max_examples: of each split, None for all.
         threshold: intensity from which a rock counts.
-        left_out: number of damaged frames.
+        left_out: ids of the damaged frames, in order.
     """
 
     fingerprint: str | None
     max_examples: int | None
     threshold: int | None
-    left_out: int = 0
+    left_out: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return (
             f"with fingerprint {self.fingerprint}, at most "
             f"{self.max_examples or 'all'} examples a split, rocks from intensity "
-            f"{self.threshold}, {self.left_out or 'no'} damaged frames left out"
+            f"{self.threshold}, {len(self.left_out) or 'no'} damaged frames left out"
         )
+
+
+def making(metadata: Mapping[str, Any]) -> Making:
+    """Returns how a built dataset was made, from its own metadata."""
+    return Making(
+        metadata.get("source_fingerprint"),
+        metadata.get("max_examples_per_split"),
+        metadata.get("ground_threshold"),
+        tuple(sorted(metadata.get("left_out_frames", ()))),
+    )
 
 
 def check(
@@ -51,14 +61,8 @@ def check(
     Raises:
         ValueError: it was made from another source or otherwise than asked for.
     """
-    left_out = len(metadata.get("left_out_frames", ()))
-    before = Making(
-        metadata.get("source_fingerprint"),
-        metadata.get("max_examples_per_split"),
-        metadata.get("ground_threshold"),
-        left_out,
-    )
-    now = dataclasses.replace(wanted, left_out=left_out if leave_out else 0)
+    before = making(metadata)
+    now = dataclasses.replace(wanted, left_out=before.left_out if leave_out else ())
     if before != now:
         raise ValueError(
             f"{data_dir} was made from the {metadata.get('source')}, {before}; "

@@ -47,7 +47,8 @@ def look_over(
     defects = _read_defects(source)
     frames, bad, without_mask = frame_files.find_frames(source.sizes)
     for frame_id in without_mask:
-        logging.warning("Photo %s has no mask and is left out.", frame_id)
+        mask = kaggle_layout.photo_mask_file(frame_id)
+        logging.warning("Photo %s has no mask, %s, and is left out.", frame_id, mask)
     frames = _first_of_each_split(frames, max_frames)
     if read_files:
         bad |= _damaged(source, frames)

@@ -3,12 +3,11 @@
 Run `python -m lunar_tfds.synthetic --output_dir=DIR --num_scenes=200`.
 """
 
-import contextlib
 import dataclasses
 import sys
 import time
 
-from lunar_tfds import command_line, settings
+from lunar_tfds import command_line, memory, settings
 from lunar_tfds.settings import at_least, setting
 from lunar_tfds.synthetic import writer
 
@@ -38,28 +37,13 @@ def main(drawing: Drawing) -> None:
     start = time.monotonic()
     folder, count = drawing.output_dir, drawing.num_scenes
     new = writer.write_scenes(folder, count, drawing.seed, drawing.processes)
+    peak = memory.peak_memory(of_workers=True)  # With workers, they draw.
+    largest = f", largest process {peak / 1e6:.0f} MB" if peak else ""
     print(
         f"{new} scenes drawn, {count - new} already there: {folder}\n"
-        f"{new / (time.monotonic() - start):.2f} scenes/s{peak_memory()}\n"
+        f"{new / (time.monotonic() - start):.2f} scenes/s{largest}\n"
         f"Next: tfds build lunar_rocks --manual_dir={folder}"
     )
-
-
-def peak_memory() -> str:
-    """Returns the most memory that a process has held which drew scenes, as text."""
-    with contextlib.suppress(ImportError):  # Windows does not tell.
-        import resource
-
-        # This process's own figure counts what started it, in Linux; with several
-        # processes it draws nothing.
-        peak = (
-            resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-            or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        )
-        # Kilobytes on Linux, bytes on macOS.
-        megabytes = peak / (1e6 if sys.platform == "darwin" else 1e3)
-        return f", largest process {megabytes:.0f} MB"
-    return ""
 
 
 if __name__ == "__main__":

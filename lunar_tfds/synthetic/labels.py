@@ -3,12 +3,11 @@
 import numpy as np
 from scipy import ndimage
 
-from lunar_tfds import kaggle_layout, palette
+from lunar_tfds import kaggle_layout, palette, regions
 
 FADE_DISTANCE = 60.0  # Distance at which a rock's colour has halved, m.
 CLEAN_RADIUS = 8  # Blobs narrower than about twice this vanish from `clean`, px.
 BOX_INTENSITY, BOX_SIDE = 150, 20  # Boxes: blue over this, sides over this, px.
-TOUCHING = np.ones((3, 3), int)  # Pixels that touch at a corner belong together.
 
 
 def fade(distance: np.ndarray) -> np.ndarray:
@@ -50,7 +49,7 @@ def draw_clean(ground: np.ndarray) -> np.ndarray:
     small, large = (ground[..., 1:] >= palette.ROCK_THRESHOLD).transpose(2, 0, 1)
     ids = np.zeros(ground.shape[:2], np.uint8)
     ids[opened(small, radius)] = palette.SMALL_ROCK
-    large = ndimage.binary_fill_holes(large, TOUCHING)
+    large = ndimage.binary_fill_holes(large, regions.TOUCHING)
     ids[opened(large, radius)] = palette.LARGE_ROCK
     ids[ground[..., 0] > 0] = palette.SKY
     return palette.colorize(ids)
@@ -86,9 +85,9 @@ def find_boxes(ground: np.ndarray) -> list[tuple[float, float, int, int]]:
     Returns:
         List of (x, y, length, height): x = first column + 0.5, y = first row + 0.5.
     """
-    regions, _ = ndimage.label(ground[..., 2] > BOX_INTENSITY, TOUCHING)
+    rocks, _ = regions.connected_regions(ground[..., 2] > BOX_INTENSITY)
     boxes = []
-    for rows, columns in ndimage.find_objects(regions):
+    for rows, columns in ndimage.find_objects(rocks):
         height, length = rows.stop - rows.start, columns.stop - columns.start
         if height > BOX_SIDE and length > BOX_SIDE:
             left, top = (

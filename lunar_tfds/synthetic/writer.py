@@ -2,14 +2,15 @@
 
 import concurrent.futures
 import csv
+import functools
 import io
-import itertools
 import multiprocessing
 import os
 import pathlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -18,6 +19,8 @@ from tqdm import tqdm
 from lunar_tfds import atomic_files, cores, kaggle_layout, pictures
 from lunar_tfds.synthetic import labels, scene
 
+# Its (x, y, length, height), as in the file.
+Box = tuple[float, float, int, int]
 # A scene's files carry its origin; raise the number when the same seed draws anew.
 ORIGIN_KEY = "lunar_tfds.synthetic"
 RENDERER_VERSION = 2
@@ -59,27 +62,30 @@ def write_scenes(
         if value < least:
             raise ValueError(f"{name} must be at least {least}: got {value}.")
     root = pathlib.Path(output_dir)
-    wanted = range(1, num_scenes + 1)
-    jobs = [(root, seed, k, True) for k in wanted]
-    others = sorted(_look_over(root, seed) - set(wanted))
-    jobs += [(root, seed, k, False) for k in others]
+    numbers = _look_over(root, seed)
+    there = [functools.partial(_read_scene, root, k) for k in numbers]
+    found = list(_run(there, min(processes, len(there)))) if there else []
+    boxes = {number: of_scene for number, of_scene, _ in found}
+    _check_boxes(root, boxes, seed)
     _remove_leftovers(root)
     # Of a run that is killed no boxes are better than those of some scenes alone: the
     # builder warns of a missing file.
     (root / kaggle_layout.BOXES_FILE).unlink(missing_ok=True)
-    rows, drawn = [], 0
-    bar = tqdm(total=len(jobs), unit="scene", desc="scenes", disable=not progress)
+    whole = {number for number, _, is_whole in found if is_whole}
+    missing = [k for k in range(1, num_scenes + 1) if k not in whole]
+    draw = [functools.partial(_draw_scene, root, seed, k) for k in missing]
+    bar = tqdm(total=num_scenes, unit="scene", desc="scenes", disable=not progress)
     with bar:
-        for index, boxes, new in _run(jobs, min(processes, len(jobs))):
-            rows += [(index, *box) for box in boxes]
-            drawn += new
+        bar.update(num_scenes - len(missing))
+        for number, of_scene in _run(draw, min(processes, len(draw))) if draw else ():
+            boxes[number] = of_scene
             bar.update()
-    _write_boxes(root, rows)
-    return drawn
+    _write_boxes(root, [(k, *box) for k in boxes for box in boxes[k] or ()])
+    return len(missing)
 
 
-def _look_over(root: pathlib.Path, seed: int) -> set[int]:
-    """Returns the numbers of the scenes that a folder holds, and writes nothing.
+def _look_over(root: pathlib.Path, seed: int) -> list[int]:
+    """Returns the numbers of the scenes in a folder, in order, and writes nothing.
 
     Raises:
         ValueError: it is a file, or holds what this renderer did not draw.
@@ -94,10 +100,39 @@ def _look_over(root: pathlib.Path, seed: int) -> set[int]:
                 number = int(parsed[1])
                 _check_origin(path, _origin(seed, number))
                 numbers.add(number)
-    boxes = root / kaggle_layout.BOXES_FILE
-    if boxes.exists() and not numbers:
-        raise _foreign(boxes, "boxes of other frames", f"a scene of seed {seed}")
-    return numbers
+    return sorted(numbers)
+
+
+def _check_boxes(
+    root: pathlib.Path, boxes: dict[int, list[Box] | None], seed: int
+) -> None:
+    """Raises ValueError where a file of boxes holds others than those of the scenes.
+
+    Args:
+        root: folder of the file.
+        boxes: of each scene that is there; None where its mask is damaged.
+        seed: of the scenes.
+    """
+    path = root / kaggle_layout.BOXES_FILE
+    if not path.exists():
+        return
+    foreign = _foreign(path, "boxes of other frames", f"those of scenes of seed {seed}")
+    if not boxes:
+        raise foreign
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file)
+            listed = [(int(k), tuple(map(float, box))) for k, *box in rows]
+    except (ValueError, csv.Error):
+        raise foreign from None
+    if tuple(header) != kaggle_layout.BOXES_HEADER:
+        raise foreign
+    for number, box in listed:
+        if number not in boxes:
+            raise foreign
+        of_scene = boxes[number]
+        if of_scene is not None and box not in of_scene:
+            raise foreign
 
 
 def _remove_leftovers(root: pathlib.Path) -> None:
@@ -131,10 +166,10 @@ def _foreign(path: pathlib.Path, found: str, wanted: str) -> ValueError:
     )
 
 
-def _run(jobs: list, processes: int) -> Iterator[tuple]:
+def _run(jobs: Sequence[Callable[[], Any]], processes: int) -> Iterator[Any]:
     """Yields the results of the jobs in their order."""
     if processes == 1:
-        yield from itertools.starmap(_finish_scene, jobs)
+        yield from map(_call, jobs)
         return
     # Spawned, not forked: the caller may have started TensorFlow's threads.
     context = multiprocessing.get_context("spawn")
@@ -142,10 +177,14 @@ def _run(jobs: list, processes: int) -> Iterator[tuple]:
         processes, context, initializer=_follow_parent
     ) as pool:
         try:
-            yield from pool.map(_finish_scene, *zip(*jobs, strict=True))
+            yield from pool.map(_call, jobs)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _call(job: Callable[[], Any]) -> Any:
+    return job()
 
 
 def _follow_parent():
@@ -159,26 +198,34 @@ def _follow_parent():
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _finish_scene(
-    root: pathlib.Path, seed: int, number: int, draw: bool
-) -> tuple[int, list, bool]:
-    """Returns (number, boxes, whether it is new) of a scene that lies in its files."""
-    origin = _origin(seed, number)
+def _paths(root: pathlib.Path, number: int) -> dict[str, pathlib.Path]:
+    """Returns the files of a scene by kind."""
     frame_id = kaggle_layout.frame_id(number)
-    paths = {
+    return {
         kind: root / kaggle_layout.frame_file(kind, frame_id)
         for kind in kaggle_layout.KINDS
     }
-    images = {kind: _read(path) for kind, path in paths.items()}
+
+
+def _read_scene(root: pathlib.Path, number: int) -> tuple[int, list[Box] | None, bool]:
+    """Returns (number, boxes, whether all is whole) of a scene that lies in its files.
+
+    The boxes are None where the mask that they follow from is missing or damaged.
+    """
+    images = {kind: _read(path) for kind, path in _paths(root, number).items()}
     ground = images[kaggle_layout.GROUND]
-    if not draw or all(image is not None for image in images.values()):
-        return number, [] if ground is None else labels.find_boxes(ground), False
+    boxes = None if ground is None else labels.find_boxes(ground)
+    return number, boxes, all(image is not None for image in images.values())
+
+
+def _draw_scene(root: pathlib.Path, seed: int, number: int) -> tuple[int, list[Box]]:
+    """Draws a scene into its files and returns (number, boxes)."""
     *arrays, boxes = scene.render_scene(seed, number)
-    for path, array in zip(paths.values(), arrays, strict=True):
-        text = {ORIGIN_KEY: origin}
+    text = {ORIGIN_KEY: _origin(seed, number)}
+    for path, array in zip(_paths(root, number).values(), arrays, strict=True):
         data = pictures.to_png(array, compress_level=PNG_LEVEL, text=text)
         atomic_files.write_bytes(path, data)
-    return number, boxes, True
+    return number, boxes
 
 
 def _read(path: pathlib.Path) -> np.ndarray | None:

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 from PIL import Image, ImageOps
 
-from lunar_tfds.lunar_rocks.png import MAX_PIXELS
+from lunar_tfds.pictures import MAX_PIXELS
 
 # Bytes of one compressed file; a zip member beyond this is not unpacked.
 MAX_BYTES = 1 << 30

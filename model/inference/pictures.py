@@ -6,7 +6,7 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lunar_tfds import palette
+from lunar_tfds import palette, pictures
 
 # How much of a class's colour an overlay shows over the image, 0 to 1, and at borders.
 OVERLAY_STRENGTH = 0.4
@@ -23,13 +23,7 @@ def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     Returns:
         uint8 [height, width, 3].
     """
-    border = np.zeros(mask.shape, bool)
-    border[:, 1:] |= mask[:, 1:] != mask[:, :-1]
-    border[1:] |= mask[1:] != mask[:-1]
-    strength = np.where(border, BORDER_STRENGTH, OVERLAY_STRENGTH)
-    strength = np.where(mask == palette.GROUND, 0, strength)[..., np.newaxis]
-    tinted = image * (1 - strength) + palette.colorize(mask) * strength
-    return np.rint(tinted).astype(np.uint8)
+    return pictures.overlay(image, mask, OVERLAY_STRENGTH, BORDER_STRENGTH)
 
 
 def with_legend(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -2,9 +2,11 @@
 
 import numpy as np
 
+from lunar_tfds.kaggle_layout import FRAME_HEIGHT, FRAME_WIDTH
+
 # Height and width of a tile, px: a training frame, so that rocks have the size and
 # proportions that the network knows.
-TILE_SIZE = (480, 720)
+TILE_SIZE = (FRAME_HEIGHT, FRAME_WIDTH)
 # Share of a tile that its neighbour covers too, at least.
 TILE_OVERLAP = 0.25
 

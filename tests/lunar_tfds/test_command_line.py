@@ -1,13 +1,21 @@
 """Settings, the flags made of them, and how every command ends."""
 
 import dataclasses
+import json
+import pathlib
+import re
 import subprocess
 import sys
+import tomllib
 
+import numpy as np
 import pytest
 
 from lunar_tfds import command_line, settings
+from lunar_tfds.lunar_rocks import problems
 from lunar_tfds.settings import at_least, between, more_than, setting
+
+PYPROJECT = pathlib.Path(__file__).parents[2] / "pyproject.toml"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +105,33 @@ def test_a_value_of_another_type_and_a_missing_one_are_named():
         Needs()
 
 
+def test_values_become_what_their_fields_say():
+    found = Outer(
+        *(np.int64(9), np.float32(0.5), "b", np.uint8(1), ["x"], False, np.int16(0)),
+        *(pathlib.Path("a"), pathlib.Path("b"), Inner(1)),
+    )
+    plain = Outer(9, 0.5, "b", 1, ("x",), False, 0, "a", "b", Inner(1.0))
+    assert json.dumps(settings.as_dict(found)) == json.dumps(settings.as_dict(plain))
+    read = json.loads(json.dumps(settings.as_dict(found)))
+    assert settings.from_dict(Outer, read) == found == plain
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"names": "shadow"}, "--names=shadow: must be tuple"),
+        ({"rate": np.float32("nan")}, "--rate=nan: must be a finite number"),
+        ({"folder": 3}, "--folder=3: must be str"),
+        ({"size": 8.5}, "--size=8.5: must be int"),
+        ({"size": True}, "--size=True: must be int"),
+    ],
+)
+def test_values_that_would_change_are_refused(values, message):
+    for make in (lambda: Outer(**values), lambda: settings.from_dict(Outer, values)):
+        with pytest.raises(ValueError, match=message):
+            make()
+
+
 def test_a_flag_and_a_field_are_one():
     from absl import flags
 
@@ -134,6 +169,40 @@ def test_the_exit_status_and_the_one_line(caplog):
         ends(ValueError("no"), "--traceback")
     with pytest.raises(RuntimeError):  # A bug, which a user cannot mend.
         ends(RuntimeError("bug"))
+
+
+@pytest.mark.parametrize("flag", ["--traceback", "-traceback", "--traceback=true"])
+def test_every_way_to_ask_for_the_traceback_shows_it(flag):
+    with pytest.raises(ValueError, match="no"):
+        ends(ValueError("no"), flag)
+    with pytest.raises(ValueError, match="--size=0"):
+        ends(None, "--size=0", flag)
+    assert ends(ValueError("no"), flag, "--traceback=false") == 1
+
+
+def test_an_error_is_one_line_and_a_listing_of_files_stays_one():
+    assert command_line.one_line(ValueError("a\nb: c\nd")) == "a b: c d"
+    listing = problems.message({"0001": "cut short", "0002": "empty"}, "folder x")
+    assert listing.count("\n") == 3
+    assert command_line.one_line(ValueError(listing)) == listing
+
+
+def test_a_missing_package_is_one_line_that_names_its_extra(caplog):
+    missing = ModuleNotFoundError("no", name="matplotlib.pyplot")
+    assert ends(missing) == 1
+    assert "matplotlib is not installed: pip install -e '.[train]'" in caplog.text
+    with pytest.raises(ModuleNotFoundError):  # A bug: this project has no such extra.
+        ends(ModuleNotFoundError("no", name="matplotlib_of_another_name"))
+
+
+def test_the_extras_are_those_of_the_project():
+    project = tomllib.loads(PYPROJECT.read_text())["project"]
+    packages = {"cv2": "opencv-python-headless"}
+    for module, extra in command_line.EXTRA_OF.items():
+        package = packages.get(module, module.replace("_", "-"))
+        lines = project["optional-dependencies"][extra]
+        found = [re.split(r"[><=\[]", line)[0] for line in lines]
+        assert package in found, module
 
 
 @pytest.mark.parametrize(

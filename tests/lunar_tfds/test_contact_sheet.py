@@ -4,17 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lunar_tfds import command_line, contact_sheet, palette
-
-
-def test_overlay_leaves_ground_and_tints_the_rest():
-    image = np.full((2, 2, 3), 100, np.uint8)
-    mask = np.array([[palette.GROUND, palette.SKY], [palette.SMALL_ROCK, 3]], np.uint8)
-    drawn = contact_sheet.overlay(image, mask)
-    assert drawn[0, 0].tolist() == [100, 100, 100]
-    assert drawn[0, 1].tolist() == [170, 55, 55]
-    assert drawn[1, 0].tolist() == [55, 170, 55]
-    assert drawn[1, 1].tolist() == [55, 55, 170]
+from lunar_tfds import command_line, contact_sheet
 
 
 def run(*flags):
@@ -30,7 +20,7 @@ def test_boxes_lie_where_the_example_says():
         "defects": {"shadow": True},
         "frame_id": b"0001",
     }
-    tile = np.asarray(contact_sheet.draw_tile(example, "ground_mask"))
+    tile = np.asarray(contact_sheet.draw_tile(example, "ground"))
     yellow = (tile == (255, 220, 0)).all(axis=-1)
     rows, columns = np.nonzero(yellow)
     top = contact_sheet.CAPTION

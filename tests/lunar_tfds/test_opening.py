@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from lunar_tfds import opening
+import lunar_tfds
+from lunar_tfds import kaggle_layout, opening, palette
+from tests.support import building, tiny_frames
 
 
 def test_identity_tells_one_dataset_from_another(tiny_data_dir):
@@ -13,6 +15,27 @@ def test_identity_tells_one_dataset_from_another(tiny_data_dir):
     assert found == {"name": "lunar_rocks", "version": "1.0.0", "config": None}
     info = tiny_data_dir / "lunar_rocks" / "1.0.0" / "metadata.json"
     assert fingerprint == json.loads(info.read_text())["source_fingerprint"]
+
+
+def test_identity_tells_what_decides_the_examples(tmp_path):
+    folder = tiny_frames.write_kaggle_folder(tmp_path / "kaggle", num_frames=4)
+    (folder / kaggle_layout.frame_file("clean", "0001")).write_bytes(b"")
+    configs = [
+        lunar_tfds.LunarRocksConfig(name="mine", ground_threshold=threshold)
+        for threshold in (palette.ROCK_THRESHOLD, 50)
+    ]
+
+    def identity(name, **options):
+        builder = building.build(folder, tmp_path / name, leave_out=True, **options)
+        return opening.identity(builder)
+
+    every = identity("every")
+    assert every["left_out_frames"] == ["0001"]
+    one, two = (identity(f"{n}", max_examples_per_split=n) for n in (1, 2))
+    assert one == every | {"max_examples_per_split": 1} != two
+    usual, low = (identity(f"c{n}", config=c) for n, c in enumerate(configs))
+    assert low == usual | {"ground_threshold": 50}
+    assert json.loads(json.dumps(low)) == low
 
 
 def test_a_split_is_one_of_this_dataset(tiny_data_dir):

@@ -14,6 +14,7 @@ from PIL import Image
 from scipy import ndimage
 
 from lunar_tfds import command_line, kaggle_layout
+from lunar_tfds.regions import TOUCHING
 from lunar_tfds.synthetic import __main__ as command
 from lunar_tfds.synthetic import labels, scene, writer
 from tests.support import tiny_frames
@@ -96,7 +97,7 @@ def test_special_scenes_keep_their_promise(index):
         assert not ground[..., 0].any()
     if index in scene.BOULDER:
         large = ground[..., 2] > labels.BOX_INTENSITY
-        regions, _ = ndimage.label(large, labels.TOUCHING)
+        regions, _ = ndimage.label(large, TOUCHING)
         largest = np.bincount(regions[regions > 0]).max()
         assert largest / regions.size > scene.BOULDER_SHARE
     if index in scene.BARE:
@@ -237,6 +238,36 @@ def test_boxes_without_frames_and_broken_foreign_files_are_refused(tmp_path, qui
     assert read_all(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "1,40.5,40.5,40,31\n",  # Another box of a frame that is there.
+        "3,40.5,40.5,40,30\n",  # A frame that is not.
+        "1,40.5,40.5\n",
+        "many\n",
+    ],
+)
+def test_boxes_that_somebody_else_made_stay(tmp_path, quick, rows):
+    writer.write_scenes(tmp_path, 2, 5, 1, progress=False)
+    boxes = tmp_path / kaggle_layout.BOXES_FILE
+    boxes.write_text(boxes.read_text() + rows)
+    (tmp_path / kaggle_layout.frame_file("clean", "0002")).unlink()
+    before = read_all(tmp_path)
+    quick.clear()
+    with pytest.raises(ValueError, match="csv is boxes of other .*Choose another"):
+        writer.write_scenes(tmp_path, 4, 5, 1, progress=False)
+    assert read_all(tmp_path) == before and not quick
+
+
+def test_own_boxes_of_a_damaged_mask_are_no_others(tmp_path, quick):
+    writer.write_scenes(tmp_path, 2, 5, 1, progress=False)
+    before = read_all(tmp_path)
+    for damage in (lambda p: p.write_bytes(p.read_bytes()[:-200]), os.unlink):
+        damage(tmp_path / kaggle_layout.frame_file("ground", "0002"))
+        assert writer.write_scenes(tmp_path, 2, 5, 1, progress=False) == 1
+        assert read_all(tmp_path) == before
+
+
 def test_one_core_per_process_by_default(tmp_path, quick, monkeypatch):
     asked = []
     monkeypatch.setattr(
@@ -313,7 +344,7 @@ def test_two_hundred_scenes_resemble_the_dataset(tmp_path):
         shares.append(
             [np.mean(~colored.any(-1)), *(colored & only[..., None]).mean((0, 1))]
         )
-        regions, _ = ndimage.label(colored[..., 2], labels.TOUCHING)
+        regions, _ = ndimage.label(colored[..., 2], TOUCHING)
         boulders.append(np.bincount(regions[regions > 0], minlength=1).max())
     shares, boulders = np.array(shares), np.array(boulders) / (480 * 720)
     for found, real in zip(

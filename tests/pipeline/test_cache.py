@@ -1,4 +1,8 @@
-"""The memory that a cache may count on, under limits of control groups."""
+"""The memory that a cache may count on, under limits of control groups; its lock."""
+
+import sys
+
+import pytest
 
 from pipeline import cache as caches
 
@@ -53,3 +57,11 @@ def test_a_container_that_sees_the_path_of_its_host_has_its_own_limit(tmp_path):
     root = system(tmp_path, ["0::/docker/0123"])
     group(root / "sys/fs/cgroup", V2, 4 * GIB, GIB, 0)
     assert caches.available_memory(root) == 3 * GIB
+
+
+def test_a_system_without_file_locks_is_told_of_the_other_cache(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # As an import that fails.
+    with pytest.raises(ValueError, match="--cache=disk .*Use --cache=memory"):
+        with caches._locked(tmp_path / "x.lock"):
+            pass
+    assert not list(tmp_path.iterdir())

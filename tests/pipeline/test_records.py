@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import shutil
+import types
 
 import pytest
 import tensorflow as tf
@@ -82,3 +83,21 @@ def test_a_dataset_built_anew_is_read_anew(own, monkeypatch):
         == sorted(protocols.frame_ids("lunarsite", "train"))
     )
     assert before != after
+
+
+@pytest.mark.parametrize(
+    ("split", "varied"), [("surreal", False), ("train[:1]+ real[:2]", True)]
+)
+def test_only_the_split_of_photos_has_varied_sizes(builder, split, varied):
+    class Splits(dict):
+        def __missing__(self, name):
+            return builder.info.splits[name]
+
+    info = types.SimpleNamespace(
+        splits=Splits(builder.info.splits, surreal=builder.info.splits["train[:2]"]),
+        file_format=builder.info.file_format,
+        features=builder.info.features,
+        metadata=builder.info.metadata,
+    )
+    stand_in = types.SimpleNamespace(data_dir=builder.data_dir, info=info)
+    assert records.find(stand_in, Selection(split)).varied_sizes == varied

@@ -1,0 +1,25 @@
+"""The peak of a process's memory, and no figure where a system has none."""
+
+import importlib
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from lunar_tfds import memory
+
+
+def test_the_peak_is_in_bytes():
+    now = psutil.Process().memory_info().rss
+    assert now * 0.9 < memory.peak_memory() < now * 100
+    subprocess.run([sys.executable, "-c", ""], check=True)
+    assert 1e6 < memory.peak_memory(of_workers=True) < now * 100
+
+
+@pytest.mark.parametrize("name", ["synthetic.__main__", "lunar_rocks.benchmark"])
+def test_windows_has_no_figure_and_the_commands_start(monkeypatch, name):
+    monkeypatch.setitem(sys.modules, "resource", None)  # As an import that fails.
+    monkeypatch.delitem(sys.modules, f"lunar_tfds.{name}", raising=False)
+    importlib.import_module(f"lunar_tfds.{name}")
+    assert memory.peak_memory() is None
