@@ -4,8 +4,9 @@ Written with stock Keras layers only, so that a saved file loads anywhere Keras 
 (TensorFlow or JAX) without custom objects, and this module imports no TensorFlow.
 """
 
+import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import keras
 
@@ -149,6 +150,15 @@ def nearest_size(pixels: float) -> int:
     return max(SIZE_MULTIPLE, round(pixels / SIZE_MULTIPLE) * SIZE_MULTIPLE)
 
 
+def is_network_size(pixels: int) -> str | None:
+    """Returns what a side of the input must be, px, or None where it is that."""
+    if pixels > 0 and pixels % SIZE_MULTIPLE == 0:
+        return None
+    return (
+        f"must be a multiple of {SIZE_MULTIPLE}; the nearest is {nearest_size(pixels)}"
+    )
+
+
 def _without_synchronization(get_config):
     """Returns a `get_config` that says synchronized=False."""
     return lambda: {**get_config(), "synchronized": False}
@@ -180,20 +190,21 @@ def _check_arguments(num_classes, encoder_weights, frozen_blocks, decoder_filter
 
 def _height_and_width(image_size):
     """Returns (height, width) of an int, a pair or None; checks the multiple of 16."""
-    if image_size is None:
-        return None, None
-    sizes = (image_size,) * 2 if isinstance(image_size, int) else tuple(image_size)
-    if len(sizes) != 2:
+    try:
+        sides = image_size if isinstance(image_size, Iterable) else (image_size,) * 2
+        # Integers of any kind, numpy's too.
+        height, width = (None if s is None else operator.index(s) for s in sides)
+    except (TypeError, ValueError):
         raise ValueError(
             f"image_size must be an int, (height, width) or None: got {image_size}."
-        )
-    for pixels in sizes:
-        if pixels is not None and (pixels < 1 or pixels % SIZE_MULTIPLE):
+        ) from None
+    for pixels in (height, width):
+        if pixels is not None and is_network_size(pixels):
             raise ValueError(
                 f"image_size must be a multiple of {SIZE_MULTIPLE}: got {pixels}. The "
                 f"nearest is {nearest_size(pixels)}."
             )
-    return sizes
+    return height, width
 
 
 def _preprocess():
