@@ -49,10 +49,11 @@ class Examples:
     def __len__(self):
         return len(self.offsets)
 
-    def read(self, number: tf.Tensor) -> tf.Tensor:
+    def read(self, number: tf.Tensor | int) -> tf.Tensor:
         """Returns the serialized record of an example: string scalar, in a graph."""
         ends = tf.constant(self.file_ends)
-        file = tf.searchsorted(ends, number[None], side="right")[0]
+        place = tf.reshape(tf.cast(number, tf.int64), [1])
+        file = tf.searchsorted(ends, place, side="right")[0]
         offset = tf.constant(self.offsets)[number]
         records = tf.raw_ops.TFRecordDatasetV2(
             filenames=tf.constant(self.filenames, tf.string)[file][None],
