@@ -8,7 +8,6 @@ the one place that knows a format: to add one, write two functions and a row the
 import dataclasses
 import functools
 import importlib.util
-import os
 import pathlib
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lunar_tfds.cores import num_cores
 from model.network.checkpoints import inference_copy
 
 # ONNX operator set: 17 is read by onnxruntime 1.12 and newer.
@@ -197,7 +197,7 @@ def _int8(converter, images):
 
 
 def _load_litert(path):
-    interpreter = tf.lite.Interpreter(model_path=str(path), num_threads=os.cpu_count())
+    interpreter = tf.lite.Interpreter(model_path=str(path), num_threads=num_cores())
     runner = interpreter.get_signature_runner(_SIGNATURE)
 
     def run(images, _interpreter=interpreter):

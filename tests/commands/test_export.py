@@ -1,3 +1,4 @@
+import os
 import re
 
 import numpy as np
@@ -72,13 +73,16 @@ def test_a_fall_of_quality_fails_unless_allowed(tmp_path, run, monkeypatch, capl
     assert after < before - 0.1
 
 
-def test_it_runs_from_python(tmp_path, checkpoint, tiny_data_dir):
+def test_it_runs_from_python(tmp_path, checkpoint, tiny_data_dir, monkeypatch):
+    # As under `taskset` or in a container: fewer cores than the machine has.
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
     output = tmp_path / "m.onnx"
     config = ExportConfig(
         *(str(checkpoint), "onnx", str(output)), data_dir=str(tiny_data_dir)
     )
     assert export.export(config) == 0
     assert float(card_rows(output)["mean iou"][0]) > 0.4
+    assert "on 1 CPU cores" in output.with_name("m.onnx.md").read_text()
 
 
 def test_its_own_work_is_replaced_and_that_of_others_is_not(
