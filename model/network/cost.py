@@ -15,15 +15,26 @@ import keras
 from lunar_tfds import command_line, settings
 from lunar_tfds.settings import between, setting
 from model.network.precision import POLICIES, policy
-from model.network.vgg16_unet import build_vgg16_unet, freeze_encoder
+from model.network.vgg16_unet import (
+    ENCODER_BLOCKS,
+    FROZEN_BLOCKS,
+    IMAGE_SIZE,
+    build_vgg16_unet,
+    freeze_encoder,
+    is_network_size,
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class CostConfig:
     """What to count."""
 
-    image_size: int = setting(512, "Height and width, px, multiple of 16.")
-    frozen_blocks: int = setting(4, "Encoder blocks not trained.", between(0, 5))
+    image_size: int = setting(IMAGE_SIZE, "Height and width, px.", is_network_size)
+    frozen_blocks: int = setting(
+        FROZEN_BLOCKS,
+        "Encoder blocks not trained.",
+        between(0, len(ENCODER_BLOCKS)),
+    )
     dtype_policy: str = setting(
         "float32",
         "Precision of the activations.",
