@@ -53,6 +53,16 @@ class ExportConfig:
 
     def __post_init__(self):
         settings.check(self)
+        if formats.FORMATS[self.format].is_calibrated:
+            return
+        for name in ("calibration_split", "calibration_images"):
+            if getattr(self, name) != getattr(ExportConfig, name):
+                calibrated = (k for k, f in formats.FORMATS.items() if f.is_calibrated)
+                raise ValueError(
+                    f"--{name}={getattr(self, name)} does nothing with --format="
+                    f"{self.format}: leave it out, or use --format="
+                    f"{' or '.join(calibrated)}"
+                )
 
 
 def export(config: ExportConfig) -> int:

@@ -35,10 +35,8 @@ class CostConfig:
         "Encoder blocks not trained.",
         between(0, len(ENCODER_BLOCKS)),
     )
-    dtype_policy: str = setting(
-        "float32",
-        "Precision of the activations.",
-        choices=tuple(POLICIES.values()),
+    precision: str = setting(
+        "float32", "Precision of the activations.", choices=tuple(POLICIES)
     )
 
     def __post_init__(self):
@@ -195,11 +193,11 @@ def _mebibytes(tensor, dtype):
 def main(config: CostConfig) -> None:
     """Prints the table of the network that the settings describe."""
     size = config.image_size
-    with policy(config.dtype_policy):
+    with policy(config.precision):
         model = build_vgg16_unet(image_size=size, encoder_weights=None, frozen_blocks=0)
     freeze_encoder(model, config.frozen_blocks)
     print(
-        f"vgg16_unet, {size}x{size} px, {config.dtype_policy}, blocks 1 to "
+        f"vgg16_unet, {size}x{size} px, {config.precision}, blocks 1 to "
         f"{config.frozen_blocks} frozen, for one frame:"
     )
     print(format_table(block_costs(model)))

@@ -44,7 +44,8 @@ def card_rows(path):
 @pytest.mark.parametrize("kind", formats.FORMATS)
 def test_an_artifact_is_scored_beside_its_checkpoint(tmp_path, run, kind):
     path = tmp_path / "deep" / f"m{formats.FORMATS[kind].suffix}"
-    assert run(f"--format={kind}", f"--output={path}", "--calibration_images=8") == 0
+    few = ["--calibration_images=8"] * formats.FORMATS[kind].is_calibrated
+    assert run(f"--format={kind}", f"--output={path}", *few) == 0
     assert {p.name for p in path.parent.iterdir()} == {path.name, f"{path.name}.md"}
     rows = card_rows(path)
     before, after = map(float, rows["mean iou"])
@@ -126,6 +127,8 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path, run, caplog):
         ("--split=nothing", "no split"),
         (f"--output={tmp_path / 'file' / 'm'}", "cannot write"),
         ("--calibration_images=0", "must be at least 1"),
+        ("--calibration_images=8", "does nothing with --format=onnx"),
+        ("--calibration_split=test", "or use --format=litert_int8"),
     ):
         caplog.clear()
         status = run("--format=onnx", f"--output={tmp_path / 'out' / 'm'}", flag)
