@@ -37,7 +37,9 @@ class DemoConfig:
     num_scenes: int = setting(160, "Scenes to draw for the dataset.", at_least(20))
     num_unseen: int = setting(6, "Further scenes to predict.", at_least(1))
     image_size: int = setting(
-        0, "Side of the input, px; 0: 128, or 96 untrained.", at_least(0)
+        0,
+        "Side of the input, px; 0: 128, or 96 untrained.",
+        lambda pixels: None if pixels == 0 else vgg16_unet.is_network_size(pixels),
     )
     epochs: int = setting(0, "Training epochs; 0: 10, or 9 untrained.", at_least(0))
     encoder_weights: str = setting(

@@ -16,8 +16,8 @@ from lunar_tfds import command_line, settings
 from lunar_tfds.atomic_files import write_text
 from lunar_tfds.settings import at_least, setting
 from model.export import formats, placement, verification
-from model.export.calibration import calibration_images
 from model.export.card import artifact_card
+from model.export.sample_images import calibration_images
 from model.inference.output_folder import make_output_folder
 from model.inference.predictor import Predictor, checkpoint_setting
 from pipeline import batching
@@ -53,6 +53,16 @@ class ExportConfig:
 
     def __post_init__(self):
         settings.check(self)
+        if formats.FORMATS[self.format].is_calibrated:
+            return
+        for name in ("calibration_split", "calibration_images"):
+            if getattr(self, name) != getattr(ExportConfig, name):
+                calibrated = (k for k, f in formats.FORMATS.items() if f.is_calibrated)
+                raise ValueError(
+                    f"--{name}={getattr(self, name)} does nothing with --format="
+                    f"{self.format}: leave it out, or use --format="
+                    f"{' or '.join(calibrated)}"
+                )
 
 
 def export(config: ExportConfig) -> int:

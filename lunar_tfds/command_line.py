@@ -193,10 +193,17 @@ def _of_missing_module(error: ModuleNotFoundError) -> str | None:
     return f"{name} is not installed: pip install -e '.[{EXTRA_OF[name]}]'"
 
 
-def _of_tensorflow(error: Any, errors: Any) -> str:
-    # TensorFlow appends the graph's nodes and a C++ trace on further lines.
+def tensorflow_message(error: Any) -> str:
+    """Returns what a `tf.errors.OpError` says, in one line.
+
+    TensorFlow puts the graph's nodes before it, and a C++ trace on further lines.
+    """
     text = (error.message or str(error)).strip().splitlines()[0]
-    text = text.rpartition("}} ")[2]
+    return text.rpartition("}} ")[2]
+
+
+def _of_tensorflow(error: Any, errors: Any) -> str:
+    text = tensorflow_message(error)
     remedies = {
         errors.ResourceExhaustedError: "The device or the disk is full: use smaller "
         "batches or images, --precision=bfloat16, or free some space",

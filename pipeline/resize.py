@@ -1,5 +1,7 @@
 """The evaluation resize: half-pixel bilinear, averaged first where it shrinks a lot."""
 
+import operator
+from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
@@ -8,17 +10,21 @@ from pipeline import augmentation, warp
 
 
 def output_size(size: Any) -> tuple[int, int]:
-    """Returns (height, width) of `size`, an int or such a pair.
+    """Returns (height, width) of `size`, an integer of any kind or a pair of them.
 
     Raises:
         ValueError: it is neither, or not positive.
     """
-    pair = (size, size) if isinstance(size, int) else tuple(size)
-    if len(pair) != 2 or min(pair) < 1:
+    try:
+        sides = tuple(size) if isinstance(size, Iterable) else (size, size)
+        height, width = map(operator.index, sides)
+    except (TypeError, ValueError):  # No integers, or not two.
+        height = width = 0
+    if min(height, width) < 1 or any(isinstance(side, bool) for side in sides):
         raise ValueError(
             f"An image size is a positive int or (height, width): got {size!r}."
         )
-    return pair
+    return height, width
 
 
 def pool_factors(source_size: tuple, size: tuple[int, int]) -> tuple:
@@ -33,9 +39,9 @@ def pool_factors(source_size: tuple, size: tuple[int, int]) -> tuple:
         size: (height, width) of the output, px.
     """
     return tuple(
-        max(1, length // target)
-        if isinstance(length, int)
-        else tf.maximum(length // target, 1)
+        tf.maximum(length // target, 1)
+        if tf.is_tensor(length)
+        else max(1, length // target)
         for length, target in zip(source_size, size, strict=True)
     )
 
@@ -54,7 +60,7 @@ def pool(image: tf.Tensor, factors: tuple) -> tf.Tensor:
         The image's dtype (uint8 is rounded), [ceil(height / rows),
         ceil(width / columns), channels].
     """
-    if all(isinstance(f, int) and f == 1 for f in factors):
+    if all(not tf.is_tensor(f) and f == 1 for f in factors):
         return image
     height, width, channels = shape_of(image)
     rows, columns = -(-height // factors[0]), -(-width // factors[1])

@@ -20,6 +20,7 @@ from model.evaluation.summary import SCORE_NAMES, read_metrics
 from model.inference.predictor import checkpoint_setting
 from model.network.checkpoints import load_checkpoint
 from model.network.cost import BlockCost, block_costs
+from pipeline.resize import output_size
 
 HEADER = """\
 ---
@@ -227,9 +228,7 @@ def _size(image_size: Any) -> str:
     """Returns 'height, width' of an int, a pair or None."""
     if image_size is None:
         return "H, W"
-    if isinstance(image_size, int):
-        return f"{image_size}, {image_size}"
-    return ", ".join(str(pixels) for pixels in image_size)
+    return ", ".join(map(str, output_size(image_size)))
 
 
 def write_card(config: CardConfig) -> int:

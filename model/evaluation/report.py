@@ -3,13 +3,12 @@
 import pathlib
 from typing import Any
 
-import jinja2
-
 from lunar_tfds import palette
-from model.evaluation import charts, pictures
+from model.evaluation import pictures
 from model.evaluation.calibration import CALIBRATION_BINS
 from model.evaluation.scoring import Evaluation, PicturedFrame
 from model.inference.pictures import data_address, data_uri
+from model.network.extras import need
 
 # Width of a picture in the report, px: a frame's 720 would make it ten megabytes.
 PICTURE_WIDTH = 480
@@ -19,13 +18,32 @@ FEW_FRAMES = 20
 TEMPLATE = "report.html.j2"
 
 
+def check_packages() -> None:
+    """Checks that what a report is made with is installed.
+
+    Raises:
+        ValueError: a package is missing; says how to install it.
+    """
+    for package in ("jinja2", "matplotlib"):
+        need(package, "train", "the report of an evaluation")
+
+
 def render(metrics: dict[str, Any], evaluation: Evaluation) -> str:
     """Returns the report as HTML text.
 
     Args:
         metrics: dict, what metrics.json holds.
         evaluation: `Evaluation`, for its worst and best frames.
+
+    Raises:
+        ValueError: see `check_packages`.
     """
+    check_packages()
+    # Only here, so that what imports this module does without the packages.
+    import jinja2
+
+    from model.evaluation import charts
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
         autoescape=True,
@@ -48,6 +66,7 @@ def render(metrics: dict[str, Any], evaluation: Evaluation) -> str:
         sure_share=bins[-1]["pixels"] / max(sum(row["pixels"] for row in bins), 1),
         num_bins=CALIBRATION_BINS,
         few_frames=FEW_FRAMES,
+        themes=charts.THEMES,
         charts=_charts(metrics),
         error_colors={pictures.RIGHT_ROCK: pictures.RIGHT_ROCK_COLOR}
         | pictures.ERROR_COLORS,
@@ -60,9 +79,11 @@ def render(metrics: dict[str, Any], evaluation: Evaluation) -> str:
 
 def _charts(metrics: dict[str, Any]) -> dict[str, dict[str, str]]:
     """Returns `data:` addresses of each chart for a light and a dark page."""
+    from model.evaluation import charts
+
     matrix, names = metrics["confusion_matrix"], metrics["class_names"]
     drawn: dict[str, dict[str, str]] = {"confusion": {}, "calibration": {}}
-    for scheme, theme in (("light", charts.LIGHT), ("dark", charts.DARK)):
+    for scheme, theme in charts.THEMES.items():
         confusion = charts.confusion_chart(matrix, names, theme)
         calibration = charts.calibration_chart(metrics["calibration"], theme)
         drawn["confusion"][scheme] = data_address("image/svg+xml", confusion)

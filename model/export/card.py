@@ -1,9 +1,9 @@
 """The card of an artifact: its model's card, and how it compares to the checkpoint."""
 
-import os
 import pathlib
 from collections.abc import Sequence
 
+from lunar_tfds.cores import num_cores
 from model.evaluation.model_card import model_card
 from model.export import verification
 from model.export.placement import card_heading
@@ -46,7 +46,7 @@ def artifact_card(
         "",
         f"Scored on {checkpoint.metrics['num_examples']} frames of `{split}` at the "
         "masks' own resolution by running the file itself. Latency is the median of "
-        f"{verification.TIMED_RUNS} runs of one image on {os.cpu_count()} CPU cores, "
+        f"{verification.TIMED_RUNS} runs of one image on {num_cores()} CPU cores, "
         "resizing and reading not counted.",
         "",
         *(f"| {' | '.join(row)} |" for row in _table((checkpoint, artifact), names)),

@@ -7,8 +7,6 @@ the one place that knows a format: to add one, write two functions and a row the
 
 import dataclasses
 import functools
-import importlib.util
-import os
 import pathlib
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +15,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lunar_tfds.cores import num_cores
 from model.network.checkpoints import inference_copy
+from model.network.extras import need
 
 # ONNX operator set: 17 is read by onnxruntime 1.12 and newer.
 ONNX_OPSET = 17
@@ -60,11 +60,7 @@ def find(kind: str) -> Format:
     if kind not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}: got {kind!r}")
     for package in FORMATS[kind].packages:
-        if importlib.util.find_spec(package) is None:
-            raise ValueError(
-                f"--format={kind} needs {package}, which is not installed. Install it "
-                "with: pip install '.[export]'"
-            )
+        need(package, "export", f"--format={kind}")
     return FORMATS[kind]
 
 
@@ -197,7 +193,7 @@ def _int8(converter, images):
 
 
 def _load_litert(path):
-    interpreter = tf.lite.Interpreter(model_path=str(path), num_threads=os.cpu_count())
+    interpreter = tf.lite.Interpreter(model_path=str(path), num_threads=num_cores())
     runner = interpreter.get_signature_runner(_SIGNATURE)
 
     def run(images, _interpreter=interpreter):

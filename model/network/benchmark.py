@@ -8,7 +8,6 @@ with KERAS_BACKEND=jax.
 """
 
 import dataclasses
-import os
 import platform
 import sys
 import time
@@ -21,12 +20,21 @@ from keras import ops
 
 from lunar_tfds import command_line, settings
 from lunar_tfds.atomic_files import write_json
+from lunar_tfds.cores import num_cores
+from lunar_tfds.palette import CLASS_NAMES
 from lunar_tfds.settings import at_least, between, more_than, setting
 from model.network import benchmark_steps
 from model.network.cost import block_costs
 from model.network.losses import build_loss
 from model.network.precision import POLICIES, policy
-from model.network.vgg16_unet import build_vgg16_unet, freeze_encoder
+from model.network.vgg16_unet import (
+    ENCODER_BLOCKS,
+    FROZEN_BLOCKS,
+    IMAGE_SIZE,
+    build_vgg16_unet,
+    freeze_encoder,
+    is_network_size,
+)
 
 
 def _precisions(values: tuple) -> str | None:
@@ -46,9 +54,13 @@ class BenchmarkConfig:
     """What to measure."""
 
     precision: tuple = setting(tuple(POLICIES), "Precisions to measure.", _precisions)
-    image_size: int = setting(512, "Height and width, px, multiple of 16.")
+    image_size: int = setting(IMAGE_SIZE, "Height and width, px.", is_network_size)
     batch_size: tuple = setting(("2",), "Batch sizes; on a GPU 16 to 64.", _batch_sizes)
-    frozen_blocks: int = setting(4, "Encoder blocks not trained.", between(0, 5))
+    frozen_blocks: int = setting(
+        FROZEN_BLOCKS,
+        "Encoder blocks not trained.",
+        between(0, len(ENCODER_BLOCKS)),
+    )
     matrix_size: int | None = setting(
         None,
         "Rows of the product that measures the peak; 8192 on a GPU, else 2048.",
@@ -82,7 +94,7 @@ def run(config: BenchmarkConfig) -> dict[str, Any]:
     return {
         "device": benchmark_steps.device_name(),
         "processor": platform.processor() or platform.machine(),
-        "cpu_count": os.cpu_count(),
+        "cpu_count": num_cores(),
         "backend": keras.backend.backend(),
         "keras": keras.__version__,
         "image_size": image_size,
@@ -101,14 +113,14 @@ def measure(
 ) -> dict[str, Any]:
     """Returns the rates of a forward pass and of a training step.
 
-    The step is Keras's own `train_step` with AdamW and the default loss; in float16
+    The step is Keras's own `train_step` with AdamW and the loss `ce_dice`; in float16
     Keras scales the loss.
 
     Args:
         precision: a key of `POLICIES`.
         image_size: height and width, px.
         batch_size: images in a batch.
-        frozen_blocks: encoder blocks not trained, 0 to 5.
+        frozen_blocks: encoder blocks not trained.
         seconds: least time measured for each number.
 
     Returns:
@@ -124,7 +136,9 @@ def measure(
     shape = (batch_size, image_size, image_size)
     rng = np.random.default_rng(0)
     image = ops.convert_to_tensor(rng.random((*shape, 3), np.float32))
-    mask = ops.convert_to_tensor(rng.integers(0, 4, shape).astype("int32"))
+    mask = ops.convert_to_tensor(
+        rng.integers(0, len(CLASS_NAMES), shape).astype("int32")
+    )
     forward = benchmark_steps.compile_function(lambda x: model(x, training=False))
     step = benchmark_steps.compile_train_step(model, image, mask)
     row: dict[str, Any] = {"precision": precision, "batch_size": batch_size}
@@ -217,7 +231,8 @@ def _compiled_model(image_size, frozen_blocks):
     )
     freeze_encoder(model, frozen_blocks)
     # For a float16 model Keras wraps the optimizer in one that scales the loss.
-    model.compile(keras.optimizers.AdamW(1e-3), build_loss(), jit_compile=False)
+    loss = build_loss("ce_dice", len(CLASS_NAMES))
+    model.compile(keras.optimizers.AdamW(), loss, jit_compile=False)
     return model
 
 

@@ -59,7 +59,9 @@ def compile_confusion_matrix() -> Callable | None:
     from model.network.metrics import confusion_matrix
 
     return compile_function(
-        lambda mask, logits: confusion_matrix(mask, keras.ops.argmax(logits, -1))
+        lambda mask, logits: confusion_matrix(
+            mask, keras.ops.argmax(logits, -1), num_classes=logits.shape[-1]
+        )
     )
 
 

@@ -15,19 +15,28 @@ import keras
 from lunar_tfds import command_line, settings
 from lunar_tfds.settings import between, setting
 from model.network.precision import POLICIES, policy
-from model.network.vgg16_unet import build_vgg16_unet, freeze_encoder
+from model.network.vgg16_unet import (
+    ENCODER_BLOCKS,
+    FROZEN_BLOCKS,
+    IMAGE_SIZE,
+    build_vgg16_unet,
+    freeze_encoder,
+    is_network_size,
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class CostConfig:
     """What to count."""
 
-    image_size: int = setting(512, "Height and width, px, multiple of 16.")
-    frozen_blocks: int = setting(4, "Encoder blocks not trained.", between(0, 5))
-    dtype_policy: str = setting(
-        "float32",
-        "Precision of the activations.",
-        choices=tuple(POLICIES.values()),
+    image_size: int = setting(IMAGE_SIZE, "Height and width, px.", is_network_size)
+    frozen_blocks: int = setting(
+        FROZEN_BLOCKS,
+        "Encoder blocks not trained.",
+        between(0, len(ENCODER_BLOCKS)),
+    )
+    precision: str = setting(
+        "float32", "Precision of the activations.", choices=tuple(POLICIES)
     )
 
     def __post_init__(self):
@@ -184,11 +193,11 @@ def _mebibytes(tensor, dtype):
 def main(config: CostConfig) -> None:
     """Prints the table of the network that the settings describe."""
     size = config.image_size
-    with policy(config.dtype_policy):
+    with policy(config.precision):
         model = build_vgg16_unet(image_size=size, encoder_weights=None, frozen_blocks=0)
     freeze_encoder(model, config.frozen_blocks)
     print(
-        f"vgg16_unet, {size}x{size} px, {config.dtype_policy}, blocks 1 to "
+        f"vgg16_unet, {size}x{size} px, {config.precision}, blocks 1 to "
         f"{config.frozen_blocks} frozen, for one frame:"
     )
     print(format_table(block_costs(model)))

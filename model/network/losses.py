@@ -26,8 +26,8 @@ LOSS_NAMES = ("ce", "ce_dice", "ce_jaccard", "ce_tversky", "focal", "focal_dice"
 
 
 def build_loss(
-    name: str = "ce_dice",
-    num_classes: int = 4,
+    name: str,
+    num_classes: int,
     class_weights: Sequence[float] | None = None,
 ) -> "SegmentationLoss":
     """Returns a loss by its name.
@@ -69,11 +69,11 @@ class SegmentationLoss(keras.losses.Loss):
 
     def __init__(
         self,
-        num_classes: int = 4,
-        gamma: float = 0.0,
-        overlap: str | None = "dice",
+        num_classes: int,
+        gamma: float,
+        overlap: str | None,
+        name: str,
         class_weights: Sequence[float] | None = None,
-        name: str = "ce_dice",
         reduction: str = "mean_with_sample_weight",
         dtype: str = "float32",
     ):
@@ -202,7 +202,7 @@ def tversky_index(
 
 
 def class_weights_from_counts(
-    pixel_counts: Sequence[int], power: float = 0.5
+    pixel_counts: Sequence[int], power: float
 ) -> tuple[float, ...]:
     """Returns the weight of each class, from the training split's pixel counts.
 

@@ -18,7 +18,8 @@ def confusion_matrix(
     mask: ArrayLike | tf.Tensor,
     predicted_mask: ArrayLike | tf.Tensor,
     sample_weight: ArrayLike | tf.Tensor | None = None,
-    num_classes: int = 4,
+    *,
+    num_classes: int,
 ) -> tf.Tensor:
     """Returns how many pixels of each true class were given each class.
 

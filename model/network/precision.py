@@ -18,10 +18,10 @@ def policy(precision: str) -> Iterator[None]:
     """Makes layers that are built inside compute in a precision.
 
     Args:
-        precision: a key of `POLICIES`, or the name of a Keras policy.
+        precision: a key of `POLICIES`.
     """
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(POLICIES.get(precision, precision))
+    keras.config.set_dtype_policy(POLICIES[precision])
     try:
         yield
     finally:

@@ -1,20 +1,31 @@
 """VGG16-UNet: a VGG16 encoder, a transposed-convolution decoder, float32 logits.
 
 Written with stock Keras layers only, so that a saved file loads anywhere Keras does
-(TensorFlow or JAX) without custom objects, and this module imports no TensorFlow.
+(TensorFlow or JAX) without custom objects, and this module needs no TensorFlow.
 """
 
+import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import keras
+
+from lunar_tfds.palette import CLASS_NAMES
 
 # Convolutions in each block of VGG16 (Simonyan and Zisserman 2015, configuration D)
 # and their filters. Layers keep Keras's names: block3_conv2, block3_pool.
 ENCODER_BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 
+# Blocks of a pretrained encoder that are not trained unless told otherwise.
+FROZEN_BLOCKS = 4
+
+# Widths of the decoder's levels, coarsest first.
+DECODER_FILTERS = (256, 128, 64, 32)
+
 # Sizes must divide by this: four pools of 2 up to block5_conv3.
 SIZE_MULTIPLE = 16
+# Side of the square input unless told otherwise, px.
+IMAGE_SIZE = 512
 
 # Mean of ImageNet's pixels as keras.applications.vgg16.preprocess_input subtracts
 # it, in 0..255, order blue, green, red.
@@ -42,11 +53,11 @@ IMAGENET_WEIGHTS_MD5 = "6d6bbae143d832006294945121d1f1fc"
 
 
 def build_vgg16_unet(
-    num_classes: int = 4,
-    image_size: int | tuple[int | None, int | None] | None = 512,
+    num_classes: int = len(CLASS_NAMES),
+    image_size: int | tuple[int | None, int | None] | None = IMAGE_SIZE,
     encoder_weights: str | os.PathLike[str] | None = "imagenet",
-    frozen_blocks: int = 4,
-    decoder_filters: Sequence[int] = (256, 128, 64, 32),
+    frozen_blocks: int = FROZEN_BLOCKS,
+    decoder_filters: Sequence[int] = DECODER_FILTERS,
     synchronized_batch_norm: bool = False,
     normalize_skips: bool = True,
     name: str = "vgg16_unet",
@@ -111,7 +122,7 @@ def freeze_encoder(model: keras.Model, frozen_blocks: int) -> None:
 
     Args:
         model: what `build_vgg16_unet` or `keras.models.load_model` returned.
-        frozen_blocks: int in [0, 5].
+        frozen_blocks: 0 to 5.
     """
     for block, (convolutions, _) in enumerate(ENCODER_BLOCKS, start=1):
         for index in range(1, convolutions + 1):
@@ -149,6 +160,15 @@ def nearest_size(pixels: float) -> int:
     return max(SIZE_MULTIPLE, round(pixels / SIZE_MULTIPLE) * SIZE_MULTIPLE)
 
 
+def is_network_size(pixels: int) -> str | None:
+    """Returns what a side of the input must be, px, or None where it is that."""
+    if pixels > 0 and pixels % SIZE_MULTIPLE == 0:
+        return None
+    return (
+        f"must be a multiple of {SIZE_MULTIPLE}; the nearest is {nearest_size(pixels)}"
+    )
+
+
 def _without_synchronization(get_config):
     """Returns a `get_config` that says synchronized=False."""
     return lambda: {**get_config(), "synchronized": False}
@@ -174,26 +194,27 @@ def _check_arguments(num_classes, encoder_weights, frozen_blocks, decoder_filter
     if len(decoder_filters) != len(ENCODER_BLOCKS) - 1 or min(decoder_filters) < 1:
         raise ValueError(
             "decoder_filters must be four positive widths, coarsest level first: got "
-            f"{tuple(decoder_filters)}. The default is (256, 128, 64, 32)."
+            f"{tuple(decoder_filters)}. The default is {DECODER_FILTERS}."
         )
 
 
 def _height_and_width(image_size):
     """Returns (height, width) of an int, a pair or None; checks the multiple of 16."""
-    if image_size is None:
-        return None, None
-    sizes = (image_size,) * 2 if isinstance(image_size, int) else tuple(image_size)
-    if len(sizes) != 2:
+    try:
+        sides = image_size if isinstance(image_size, Iterable) else (image_size,) * 2
+        # Integers of any kind, numpy's too.
+        height, width = (None if s is None else operator.index(s) for s in sides)
+    except (TypeError, ValueError):
         raise ValueError(
             f"image_size must be an int, (height, width) or None: got {image_size}."
-        )
-    for pixels in sizes:
-        if pixels is not None and (pixels < 1 or pixels % SIZE_MULTIPLE):
+        ) from None
+    for pixels in (height, width):
+        if pixels is not None and is_network_size(pixels):
             raise ValueError(
                 f"image_size must be a multiple of {SIZE_MULTIPLE}: got {pixels}. The "
                 f"nearest is {nearest_size(pixels)}."
             )
-    return sizes
+    return height, width
 
 
 def _preprocess():

@@ -21,7 +21,7 @@ class AveragedWeights:
         averages: list of `tf.Variable`, one for each of `variables`.
     """
 
-    def __init__(self, variables: Sequence[keras.Variable], momentum: float = 0.999):
+    def __init__(self, variables: Sequence[keras.Variable], momentum: float):
         self._strategy = tf.distribute.get_strategy()
         self._variables = [variable.value for variable in variables]
         self._momentum = momentum

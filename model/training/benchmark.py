@@ -24,8 +24,14 @@ from lunar_tfds import command_line
 from lunar_tfds.palette import CLASS_NAMES
 from lunar_tfds.settings import at_least, check, setting
 from model.network.losses import build_loss
-from model.network.vgg16_unet import build_vgg16_unet, freeze_encoder
+from model.network.vgg16_unet import (
+    FROZEN_BLOCKS,
+    build_vgg16_unet,
+    freeze_encoder,
+    is_network_size,
+)
 from model.training.callbacks import ProgressBar
+from model.training.config import TrainConfig
 from model.training.optimizers import build_optimizer
 from model.training.trainer import Trainer
 
@@ -42,7 +48,7 @@ def bare_step(
             value = tf.reduce_mean(loss.per_example(mask, logits))
         variables = model.trainable_variables
         gradients = tape.gradient(value, [v.value for v in variables])
-        gradients, _ = tf.clip_by_global_norm(gradients, 1.0)
+        gradients, _ = tf.clip_by_global_norm(gradients, TrainConfig.clip_norm)
         optimizer.apply(gradients, variables)
         return value
 
@@ -78,26 +84,31 @@ def build(
             image_size=image_size, encoder_weights=None, frozen_blocks=0
         )
         freeze_encoder(model, frozen_blocks)  # Its random filters do for timing.
-        optimizer = build_optimizer(total_steps=1000)
+        optimizer = build_optimizer(
+            learning_rate=TrainConfig.learning_rate,
+            weight_decay=TrainConfig.weight_decay,
+            total_steps=1000,
+        )
         optimizer.build(model.trainable_variables)
     trainer = Trainer(
         model,
         optimizer,
-        build_loss(),
+        build_loss(TrainConfig.loss, len(CLASS_NAMES)),
         strategy=strategy,
         class_names=CLASS_NAMES,
         global_batch_size=batch_size,
+        clip_norm=TrainConfig.clip_norm,
     )
     rng = np.random.default_rng(0)
     image = tf.constant(rng.random([batch_size, image_size, image_size, 3], np.float32))
-    mask = tf.constant(rng.integers(0, 4, image.shape[:3], np.int32))
+    mask = tf.constant(rng.integers(0, len(CLASS_NAMES), image.shape[:3], np.int32))
     return trainer, image, mask
 
 
 def measure(
     image_size: int = 256,
     batch_size: int = 4,
-    frozen_blocks: int = 4,
+    frozen_blocks: int = FROZEN_BLOCKS,
     turns: int = 5,
     steps: int = 3,
 ) -> tuple[float, float]:
@@ -113,7 +124,7 @@ def measure(
     step(image, mask).numpy()
     bare: list[float] = []
     times = _StepTimes()
-    bar = ProgressBar(batch_size, file=io.StringIO())
+    bar = ProgressBar(batch_size, TrainConfig.monitor, file=io.StringIO())
     for turn in range(turns + 1):
         for _ in range(steps):
             start = time.perf_counter()
@@ -138,7 +149,7 @@ def measure(
 class Benchmark:
     """Settings of the benchmark."""
 
-    image_size: int = setting(256, "Side of the input, px.", at_least(1))
+    image_size: int = setting(256, "Side of the input, px.", is_network_size)
     global_batch_size: int = setting(4, "Examples of a step.", at_least(1))
 
     def __post_init__(self):
@@ -149,7 +160,10 @@ def main(settings: Benchmark) -> None:
     """Prints the table."""
     image_size, batch_size = settings.image_size, settings.global_batch_size
     bare, loop = measure(image_size, batch_size)
-    print(f"{image_size} px, batch {batch_size}, blocks 1 to 4 frozen, median of steps")
+    print(
+        f"{image_size} px, batch {batch_size}, blocks 1 to {FROZEN_BLOCKS} frozen, "
+        "median of steps"
+    )
     print(f"{'':14}{'ms a step':>10}{'ratio':>8}")
     print(f"{'bare step':14}{bare * 1e3:10.1f}{1:8.3f}")
     print(f"{'training loop':14}{loop * 1e3:10.1f}{loop / bare:8.3f}")

@@ -36,7 +36,7 @@ class ProgressBar(keras.callbacks.Callback):
     def __init__(
         self,
         global_batch_size: int,
-        monitor: str = "val_mean_iou",
+        monitor: str,
         file: TextIO | None = None,
         log_seconds: float = 60,
     ):

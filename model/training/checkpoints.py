@@ -45,8 +45,8 @@ class BestCheckpoint(keras.callbacks.ModelCheckpoint):
         workdir: PathLike,
         details: dict[str, Any],
         *,
-        monitor: str = "val_mean_iou",
-        keep: int = 3,
+        monitor: str,
+        keep: int,
         verbose: int = 0,
     ):
         if keep < 1:

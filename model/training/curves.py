@@ -6,10 +6,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
 from lunar_tfds.atomic_files import atomic_path
+from model.network.extras import need
 
 CURVES_FILE = "curves.png"
 # Inches, at 100 pixels each.
@@ -34,7 +32,12 @@ def draw_curves(
 
     Raises:
         OSError: the file could not be written; what was there before is unharmed.
+        ValueError: matplotlib is not installed.
     """
+    # Only here, so that what imports this module does without the package.
+    need("matplotlib", "train", "the picture of a run's curves")
+    from matplotlib.figure import Figure
+
     losses = {"training": "loss", "validation": "val_loss"}
     scores = {"mean": "val_mean_iou"}
     scores |= {name: f"val_iou_{name}" for name in class_names}
@@ -56,6 +59,8 @@ def _draw(
     columns: Mapping[str, str],
 ) -> None:
     """Draws one line for each of {label: column}, without absent values."""
+    from matplotlib.ticker import MaxNLocator
+
     axes.set_prop_cycle(color=_COLORS)
     marker = "o" if len(history) <= _DOTS else ""
     for label, column in columns.items():

@@ -104,8 +104,8 @@ class ReducedAdamW(keras.optimizers.AdamW):
 
 def build_optimizer(
     *,
-    learning_rate: float = 1e-3,
-    weight_decay: float = 1e-3,
+    learning_rate: float,
+    weight_decay: float,
     total_steps: int,
     warmup_steps: int = 0,
     float16: bool = False,

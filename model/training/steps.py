@@ -189,4 +189,6 @@ class Steps:
 
     def _counts(self, mask, logits, sample_weight=None):
         predicted_mask = tf.argmax(logits, -1, tf.int32)
-        return confusion_matrix(mask, predicted_mask, sample_weight, self._num_classes)
+        return confusion_matrix(
+            mask, predicted_mask, sample_weight, num_classes=self._num_classes
+        )

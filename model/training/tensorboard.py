@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lunar_tfds.command_line import tensorflow_message
 from lunar_tfds.palette import CLASS_COLORS
 from lunar_tfds.pictures import to_png
 
@@ -83,11 +84,11 @@ class EventFiles(keras.callbacks.Callback):
         try:
             yield
         except tf.errors.OpError as error:
-            reason = error.message.splitlines()[0].rpartition("}} ")[2]
             raise OSError(
-                f"could not write the event files in {self._folder}: {reason}. Nothing "
-                "saved earlier was changed. Free some space or make the folder "
-                "writable, then start the same command again"
+                f"could not write the event files in {self._folder}: "
+                f"{tensorflow_message(error)}. Nothing saved earlier was changed. Free "
+                "some space or make the folder writable, then start the same command "
+                "again"
             ) from error
 
 

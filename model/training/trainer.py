@@ -70,7 +70,7 @@ class Trainer:
         strategy: tf.distribute.Strategy,
         class_names: Sequence[str],
         global_batch_size: int,
-        clip_norm: float = 1.0,
+        clip_norm: float,
         steps_per_call: int = 1,
         xla: bool = False,
         averaged_weights: AveragedWeights | None = None,

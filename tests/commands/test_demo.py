@@ -6,7 +6,11 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 import commands.demo
+from commands.demo import DemoConfig, choose_encoder_weights
+from model.network import vgg16_unet
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -63,3 +67,43 @@ def test_the_demo_leaves_its_results_and_a_second_run_reuses_them(
     assert list(paths["Checkpoints"].glob("*.keras")) == [checkpoint]
     assert checkpoint.stat().st_mtime_ns == before
     assert overlay.exists()
+
+
+@pytest.mark.parametrize("size", [100, -16, 8])
+def test_a_wrong_size_is_refused_before_anything_is_drawn(size):
+    with pytest.raises(ValueError, match=f"--image_size={size}: must be a multiple"):
+        DemoConfig(image_size=size)
+    assert DemoConfig(image_size=96).image_size == 96
+
+
+@pytest.fixture
+def nothing_chosen(monkeypatch):
+    monkeypatch.delenv("ENCODER_WEIGHTS", raising=False)
+
+
+def test_the_weights_are_looked_for_where_the_user_is(
+    nothing_chosen, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/someone")
+    choices = ("w/vgg.h5", "~/vgg.h5", "/w/vgg.h5", "imagenet", "none")
+    assert [choose_encoder_weights(choice) for choice in choices] == [
+        *(str(tmp_path / "w" / "vgg.h5"), "/home/someone/vgg.h5", "/w/vgg.h5"),
+        *("imagenet", "none"),
+    ]
+    monkeypatch.setenv("ENCODER_WEIGHTS", "mine.h5")
+    assert choose_encoder_weights("") == str(tmp_path / "mine.h5")
+    assert choose_encoder_weights("none") == "none"
+
+
+def test_without_a_choice_the_weights_are_imagenet_or_offline_none(
+    nothing_chosen, monkeypatch, capsys
+):
+    def offline():
+        raise Exception("no network")  # As Keras does.
+
+    monkeypatch.setattr(vgg16_unet, "imagenet_weights_file", lambda: "there.h5")
+    assert choose_encoder_weights("") == "imagenet" and not capsys.readouterr().out
+    monkeypatch.setattr(vgg16_unet, "imagenet_weights_file", offline)
+    assert choose_encoder_weights("") == "none"
+    assert "cannot be downloaded (no network)" in capsys.readouterr().out

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipeline.resize import resize_image
+from pipeline.resize import output_size, pool, pool_factors, resize_image
 
 
 def picture(height, width, seed=0):
@@ -62,6 +62,27 @@ def test_a_very_long_side_is_resized_like_any_other(shape):
         # The output pixel at the border may see both sides.
         np.testing.assert_allclose(resized[:31, :31] * 255, expected[:31, :31])
         np.testing.assert_allclose(resized[33:, 33:] * 255, expected[33:, 33:])
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int32, np.int64])
+def test_a_size_may_be_any_integer(kind):
+    for size in (kind(40), (kind(40), 40), np.array([40, 40], kind)):
+        assert output_size(size) == (40, 40)
+        assert {type(side) for side in output_size(size)} == {int}
+    image = tf.constant(picture(90, 90))
+    factors = pool_factors((kind(90), kind(90)), (40, 80))
+    assert factors == (2, 1) and not any(map(tf.is_tensor, factors))
+    assert pool(image, (kind(1), kind(1))) is image
+
+
+@pytest.mark.parametrize(
+    "size",
+    [True, (64, True), np.True_, 64.0, (64, 64.5), "64", None, (64,), (64, 64, 3)]
+    + [0, (64, -1)],
+)
+def test_what_is_no_size_is_refused(size):
+    with pytest.raises(ValueError, match="positive int or .height, width.: got"):
+        output_size(size)
 
 
 def test_errors_name_what_came():

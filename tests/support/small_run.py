@@ -138,6 +138,7 @@ def make_trainer(
     epochs=1,
     precision="float32",
     ema=0.0,
+    clip_norm=1.0,
     **settings,
 ):
     strategy = strategy or tf.distribute.OneDeviceStrategy("/cpu:0")
@@ -149,6 +150,7 @@ def make_trainer(
         optimizer = build_optimizer(
             total_steps=epochs * STEPS,
             learning_rate=1e-3,
+            weight_decay=1e-3,
             float16=precision == "float16",
             encoder_variables=model.trainable_variables[:2],
             encoder_rate_scale=0.5,
@@ -159,10 +161,11 @@ def make_trainer(
     return Trainer(
         model,
         optimizer,
-        build_loss(),
+        build_loss("ce_dice", 4),
         strategy=strategy,
         class_names=CLASS_NAMES,
         global_batch_size=BATCH,
+        clip_norm=clip_norm,
         averaged_weights=averaged,
         **settings,
     )
@@ -252,7 +255,9 @@ def run(strategy, settings):
         for folder in (workdir, os.path.join(workdir, CHECKPOINT_FOLDER)):
             remove_temporary_files(folder)
         callbacks.append(HistoryFile(workdir, trainer.progress.history))
-        callbacks.append(BestCheckpoint(workdir, DETAILS, keep=2))
+        callbacks.append(
+            BestCheckpoint(workdir, DETAILS, monitor="val_mean_iou", keep=2)
+        )
     saver = run_state.Saver(
         workdir, trainer, settings["save_minutes"], chief and workdir is not None
     )

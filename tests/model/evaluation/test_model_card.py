@@ -3,6 +3,7 @@ import math
 import runpy
 import sys
 
+import numpy as np
 import pytest
 
 from lunar_tfds import command_line
@@ -90,6 +91,14 @@ def test_without_an_evaluation_the_validation_scores_are_named_as_such():
     assert "On the validation split" in card and "fairer" in card
     assert "| `mean_iou` | 0.8123 |" in card  # Not the training score, 0.9.
     assert "| IoU `sky` | none |" in card and "nan" not in card
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"),
+    [(np.int64(32), "32, 32"), ([32, 48], "32, 48"), (None, "H, W")],
+)
+def test_a_card_names_the_input_of_every_kind_of_size(size, shape):
+    assert f"float32 [N, {shape}, 3]" in model_card(DETAILS | {"image_size": size})
 
 
 @pytest.mark.parametrize("value", [None, math.nan])

@@ -1,5 +1,6 @@
 import copy
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -45,6 +46,23 @@ def test_a_class_that_is_absent_and_a_defect_list_are_shown(scored):
     assert page.startswith("<!DOCTYPE html>") and page == report.render(*scored)
 
 
+def test_page_and_charts_have_the_colours_of_their_themes(scored):
+    page = report.render(*scored)
+    light, dark = page.split("@media (prefers-color-scheme: dark)")[:2]
+    for css, scheme in ((light, "light"), (dark.split("* {")[0], "dark")):
+        theme = charts.THEMES[scheme]
+        colors = dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", css))
+        names = ("ink", "soft", "page", "card", "line", "warn")
+        assert colors == {n: getattr(theme, n) for n in names} | {"accent": theme.right}
+
+
+@pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
+def test_a_missing_package_is_named_with_its_extra(scored, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ValueError, match=rf"needs {package}, .*'\.\[train\]'"):
+        report.render(*scored)
+
+
 def test_what_others_named_is_escaped(scored):
     metrics, evaluation = copy.deepcopy(scored)
     names = "split", "protocol", "checkpoint", "mask"
@@ -68,15 +86,18 @@ def test_charts_show_what_they_are_given_in_the_colours_of_the_page(scored):
     light, dark, other = (
         charts.confusion_chart(matrix, names, theme).decode()
         for matrix, theme in (
-            (metrics["confusion_matrix"], charts.LIGHT),
-            (metrics["confusion_matrix"], charts.DARK),
-            (np.eye(4, dtype=int).tolist(), charts.LIGHT),
+            (metrics["confusion_matrix"], charts.THEMES["light"]),
+            (metrics["confusion_matrix"], charts.THEMES["dark"]),
+            (np.eye(4, dtype=int).tolist(), charts.THEMES["light"]),
         )
     )
-    for chart, theme in ((light, charts.LIGHT), (dark, charts.DARK)):
+    for chart, theme in (
+        (light, charts.THEMES["light"]),
+        (dark, charts.THEMES["dark"]),
+    ):
         assert theme.ink in chart and theme.card in chart
         assert theme.right in chart and theme.wrong in chart
-    assert light != other and charts.DARK.card not in light
+    assert light != other and charts.THEMES["dark"].card not in light
 
 
 def test_a_bar_is_as_high_as_its_bin_is_right():
@@ -85,9 +106,9 @@ def test_a_bar_is_as_high_as_its_bin_is_right():
             {"from": 0.0, "to": 0.5, "pixels": 0, "accuracy": None},
             {"from": 0.5, "to": 1.0, "pixels": 10, "accuracy": accuracy},
         ]
-        chart = charts.calibration_chart(bins, charts.LIGHT).decode()
+        chart = charts.calibration_chart(bins, charts.THEMES["light"]).decode()
         (path,) = re.findall(
-            rf'<path d="([^"]+)"[^>]+style="fill: {charts.LIGHT.right}', chart
+            rf'<path d="([^"]+)"[^>]+style="fill: {charts.THEMES["light"].right}', chart
         )
         rows = [float(y) for y in re.findall(r"[ML] \S+ (\S+)", path)]
         return max(rows) - min(rows)

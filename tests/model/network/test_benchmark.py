@@ -46,7 +46,7 @@ logits = loaded.predict(image, verbose=0)
 np.testing.assert_allclose(logits, expected, atol=1e-4 * np.abs(expected).max())
 mask = np.zeros((1, 32, 32), "int32")
 vgg16_unet.freeze_encoder(loaded, 4)
-loaded.compile("sgd", losses.build_loss(class_weights=(1, 1, 2, 2)))
+loaded.compile("sgd", losses.build_loss("ce_dice", 4, class_weights=(1, 1, 2, 2)))
 assert np.isfinite(loaded.train_on_batch(image, mask))
 assert cost.block_costs(loaded)[-1].forward_gflop > 0
 assert command_line.parse(cost.CostConfig, ["x", "--image_size=32"]).image_size == 32
@@ -139,11 +139,16 @@ def test_wrong_settings_are_one_line(flag, message, caplog):
     assert message in caplog.text
 
 
-def test_command_reports_each_precision_as_table_and_json(tmp_path, narrow, capsys):
+def test_command_reports_each_precision_as_table_and_json(
+    tmp_path, narrow, capsys, monkeypatch
+):
+    # As under `taskset` or in a container: fewer cores than the machine has.
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
     path = tmp_path / "benchmark.json"
     flags = "--image_size=32 --batch_size=1 --matrix_size=128 --seconds=0.02"
     assert run_benchmark(*flags.split(), f"--json={path}") == 0
     report = json.loads(path.read_text())
+    assert report["cpu_count"] == 1
     rows = report["results"]
     assert [row["precision"] for row in rows] == ["float32", "bfloat16", "float16"]
     lines = capsys.readouterr().out.splitlines()[3:]
@@ -190,7 +195,7 @@ def test_a_few_steps_learn_in_every_precision_with_float16_loss_scaling(
     keras.utils.set_random_seed(0)
     with policy(precision):
         model = build_vgg16_unet(image_size=32, encoder_weights=None, frozen_blocks=0)
-    model.compile(keras.optimizers.Adam(1e-3), build_loss())
+    model.compile(keras.optimizers.Adam(1e-3), build_loss("ce_dice", 4))
     scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     assert scaled == (precision == "float16")
     assert {v.dtype for v in model.trainable_variables} == {"float32"}

@@ -114,13 +114,11 @@ def test_a_dynamic_size_is_refused():
 
 
 def test_command_prints_every_block(capsys):
-    flags = ["cost", "--image_size=64", "--dtype_policy=mixed_bfloat16"]
+    flags = ["cost", "--image_size=64", "--precision=bfloat16"]
     assert command_line.run(cost.CostConfig, cost.main, flags) == 0
     assert keras.config.dtype_policy().name == "float32"
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(
-        "vgg16_unet, 64x64 px, mixed_bfloat16, blocks 1 to 4 frozen"
-    )
+    assert lines[0].startswith("vgg16_unet, 64x64 px, bfloat16, blocks 1 to 4 frozen")
     names = [line.split()[0] for line in lines[3:]]
     decoder = [f"decoder{level}" for level in (4, 3, 2, 1)]
     encoder = [f"block{block}" for block in (1, 2, 3, 4, 5)]

@@ -17,7 +17,7 @@ def random_batch(seed=0, shape=(3, 8, 8), num_classes=4):
 def test_cross_entropy_is_the_mean_negative_log_probability_of_the_true_class():
     mask = np.array([[[0, 1], [2, 3]], [[0, 0], [0, 0]]], "int32")
     logits = np.broadcast_to(LOG_PROBABILITIES, (2, 2, 2, 4)).astype("float32")
-    value = losses.build_loss("ce").per_example(mask, logits)
+    value = losses.build_loss("ce", 4).per_example(mask, logits)
     expected = [np.log([2, 4, 8, 8]).mean(), np.log(2)]
     np.testing.assert_allclose(value, expected, rtol=1e-6)
 
@@ -25,7 +25,7 @@ def test_cross_entropy_is_the_mean_negative_log_probability_of_the_true_class():
 def test_focal_loss_multiplies_by_the_missing_probability_squared():
     mask = np.zeros((1, 2, 2), "int32")
     logits = np.broadcast_to(LOG_PROBABILITIES, (1, 2, 2, 4)).astype("float32")
-    value = losses.build_loss("focal").per_example(mask, logits)
+    value = losses.build_loss("focal", 4).per_example(mask, logits)
     np.testing.assert_allclose(value, [0.25 * np.log(2)], rtol=1e-6)
 
 
@@ -40,7 +40,7 @@ def test_overlap_term_on_a_hand_computed_case(overlap):
         "jaccard": (2 / (2 + 3) + 3 / (3 + 3)) / 2,
         "tversky": (2 / (2 + 0.6 + 0.7) + 3 / (3 + 0.3 + 1.4)) / 2,
     }
-    value = losses.build_loss(f"ce_{overlap}").per_example(mask, logits)
+    value = losses.build_loss(f"ce_{overlap}", 4).per_example(mask, logits)
     expected = 0.5 * np.log(2) + 0.5 * (1 - by_hand[overlap])
     np.testing.assert_allclose(value, [expected], rtol=1e-6)
 
@@ -49,9 +49,9 @@ def test_overlap_term_on_a_hand_computed_case(overlap):
 def test_a_perfect_prediction_costs_nothing_and_an_absent_class_is_left_out(name):
     mask = np.zeros((1, 8, 8), "int32")  # Only ground; three classes are absent.
     logits = 50.0 * np.eye(4, dtype="float32")[mask]
-    value = losses.build_loss(name).per_example(mask, logits)
+    value = losses.build_loss(name, 4).per_example(mask, logits)
     np.testing.assert_allclose(value, [0.0], atol=1e-6)
-    wrong = losses.build_loss(name).per_example(mask, np.roll(logits, 1, axis=-1))
+    wrong = losses.build_loss(name, 4).per_example(mask, np.roll(logits, 1, axis=-1))
     assert np.isfinite(wrong).all() and wrong[0] > 0.4
 
 
@@ -59,7 +59,7 @@ def test_a_perfect_prediction_costs_nothing_and_an_absent_class_is_left_out(name
 def test_gradient_equals_finite_differences(name):
     mask, logits = random_batch(shape=(2, 4, 4))
     mask[1] = 0  # The second example lacks three classes.
-    loss = losses.build_loss(name, class_weights=(0.5, 1.0, 2.0, 3.0))
+    loss = losses.build_loss(name, 4, class_weights=(0.5, 1.0, 2.0, 3.0))
     variable = tf.Variable(logits)
     with tf.GradientTape() as tape:
         value = loss(mask, variable)
@@ -83,7 +83,7 @@ def test_gradient_is_finite_for_confident_and_for_wrong_pixels(name, scale):
     mask, _ = random_batch(shape=(1, 8, 8))
     logits = tf.Variable(scale * np.eye(4, dtype="float32")[(mask + mask % 2) % 4])
     with tf.GradientTape() as tape:
-        value = losses.build_loss(name)(mask, logits)
+        value = losses.build_loss(name, 4)(mask, logits)
     assert np.isfinite(value)
     assert np.isfinite(tape.gradient(value, logits)).all()
 
@@ -93,7 +93,7 @@ def test_gradient_is_finite_for_confident_and_for_wrong_pixels(name, scale):
 def test_arithmetic_is_float32_whatever_the_logits_are(name, dtype):
     mask, logits = random_batch()
     low = tf.cast(logits, dtype)
-    loss = losses.build_loss(name)
+    loss = losses.build_loss(name, 4)
     value = loss.per_example(mask, low)
     assert value.dtype == tf.float32
     np.testing.assert_array_equal(
@@ -103,7 +103,7 @@ def test_arithmetic_is_float32_whatever_the_logits_are(name, dtype):
 
 def test_padded_examples_weigh_nothing_and_a_batch_of_padding_costs_zero():
     mask, logits = random_batch()
-    loss = losses.build_loss()
+    loss = losses.build_loss("ce_dice", 4)
     padded = loss(mask, logits, sample_weight=np.array([1.0, 1.0, 0.0], "float32"))
     np.testing.assert_allclose(padded, loss(mask[:2], logits[:2]), rtol=1e-6)
     assert float(loss(mask, logits, sample_weight=np.zeros(3, "float32"))) == 0.0
@@ -113,7 +113,7 @@ def test_padded_examples_weigh_nothing_and_a_batch_of_padding_costs_zero():
 def test_the_mean_over_a_batch_does_not_depend_on_how_it_is_split(name):
     mask, logits = random_batch(shape=(4, 8, 8))
     mask[2:] = 0
-    loss = losses.build_loss(name)
+    loss = losses.build_loss(name, 4)
     halves = [loss.per_example(mask[i : i + 2], logits[i : i + 2]) for i in (0, 2)]
     np.testing.assert_allclose(np.mean(halves), loss(mask, logits), rtol=1e-6)
 
@@ -121,7 +121,7 @@ def test_the_mean_over_a_batch_does_not_depend_on_how_it_is_split(name):
 def test_class_weights_multiply_the_cross_entropy_of_their_class():
     mask, logits = random_batch(shape=(1, 4, 4))
     weights = (1.0, 2.0, 3.0, 4.0)
-    weighted = losses.build_loss("ce", class_weights=weights)
+    weighted = losses.build_loss("ce", 4, class_weights=weights)
     pixels = -np.log(np.exp(logits) / np.exp(logits).sum(-1, keepdims=True))
     pixels = np.take_along_axis(pixels, mask[..., None], -1)[..., 0]
     expected = np.mean(np.array(weights)[mask] * pixels)
@@ -135,7 +135,7 @@ def test_class_weights_from_counts():
     np.testing.assert_allclose(
         np.multiply(weights, counts) / 1000, [1 / 3, 0, 1 / 3, 1 / 3]
     )
-    roots = losses.class_weights_from_counts(counts)
+    roots = losses.class_weights_from_counts(counts, power=0.5)
     assert np.dot(roots, counts) == pytest.approx(1000)
     assert roots[3] / roots[0] == pytest.approx(6)
     assert losses.class_weights_from_counts([7, 1], power=0.0) == (1.0, 1.0)
@@ -151,13 +151,13 @@ def test_class_weights_refuse_impossible_counts(counts, power):
 
 def test_unknown_name_and_wrong_weights_are_refused():
     with pytest.raises(ValueError, match="ce_dice.*'dice_ce'"):
-        losses.build_loss("dice_ce")
+        losses.build_loss("dice_ce", 4)
     with pytest.raises(ValueError, match="4 numbers"):
-        losses.build_loss(class_weights=(1, 2, 3))
+        losses.build_loss("ce_dice", 4, class_weights=(1, 2, 3))
 
 
 def test_loss_survives_its_config():
-    loss = losses.build_loss("ce_tversky", class_weights=(1, 2, 3, 4))
+    loss = losses.build_loss("ce_tversky", 4, class_weights=(1, 2, 3, 4))
     copy = losses.SegmentationLoss.from_config(loss.get_config())
     mask, logits = random_batch()
     np.testing.assert_array_equal(loss(mask, logits), copy(mask, logits))
@@ -167,6 +167,6 @@ def test_plain_compile_and_fit_lower_the_loss():
     mask, _ = random_batch(shape=(8, 8, 8))
     image = np.eye(4, dtype="float32")[mask]
     model = keras.Sequential([keras.Input((8, 8, 4)), keras.layers.Conv2D(4, 1)])
-    model.compile(keras.optimizers.SGD(5.0), losses.build_loss())
+    model.compile(keras.optimizers.SGD(5.0), losses.build_loss("ce_dice", 4))
     history = model.fit(image, mask, batch_size=8, epochs=20, verbose=0).history["loss"]
     assert history[-1] < 0.7 * history[0]

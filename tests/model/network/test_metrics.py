@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 import sklearn.metrics
@@ -18,7 +20,7 @@ def random_masks(seed=0, shape=(5, 16, 16), num_classes=4):
 
 def test_counts_and_scores_equal_scikit_learn():
     mask, prediction = random_masks()
-    matrix = metrics.confusion_matrix(mask, prediction)
+    matrix = metrics.confusion_matrix(mask, prediction, num_classes=4)
     assert matrix.dtype == tf.int64
     flat = mask.ravel(), prediction.ravel()
     np.testing.assert_array_equal(matrix, sklearn.metrics.confusion_matrix(*flat))
@@ -85,21 +87,24 @@ def test_any_batch_size_with_a_padded_last_batch_gives_the_same_counts(batch_siz
             np.pad(mask[start : start + size], padding),
             np.pad(prediction[start : start + size], padding),
             np.arange(batch_size) < size,
+            num_classes=4,
         )
-    np.testing.assert_array_equal(total, metrics.confusion_matrix(mask, prediction))
+    np.testing.assert_array_equal(
+        total, metrics.confusion_matrix(mask, prediction, num_classes=4)
+    )
 
 
 def test_counts_do_not_overflow_at_the_whole_dataset():
     # 9,766 frames of 512x512, all ground: 2,560,098,304 pixels in one cell, beyond
     # int32 (2,147,483,647) and far beyond float32's last exact integer (2^24).
     frame = np.zeros((1, 512, 512), "int32")
-    total = tf.add_n([metrics.confusion_matrix(frame, frame)] * 9766)
+    total = tf.add_n([metrics.confusion_matrix(frame, frame, num_classes=4)] * 9766)
     expected = 9766 * 512 * 512
     assert expected > 2**31
     assert int(total[0, 0]) == expected == int(np.sum(total))
     one_more = np.zeros((1, 512, 512), "int32")
     one_more[0, 0, 0] = 1
-    total += metrics.confusion_matrix(one_more, frame)
+    total += metrics.confusion_matrix(one_more, frame, num_classes=4)
     assert int(total[1, 0]) == 1
     assert int(total[0, 0]) == expected + 512 * 512 - 1
 
@@ -108,7 +113,9 @@ def test_the_count_of_one_large_image_is_exact():
     # 2,352 x 1,728 pixels, the largest photo of the dataset: below 2^24.
     mask = np.zeros((1, 2352, 1728), "int32")
     mask[0, 0, :3] = 1
-    matrix = np.asarray(metrics.confusion_matrix(mask, np.zeros_like(mask)))
+    matrix = np.asarray(
+        metrics.confusion_matrix(mask, np.zeros_like(mask), num_classes=4)
+    )
     assert matrix[0, 0] == 2352 * 1728 - 3 and matrix[1, 0] == 3
 
 
@@ -120,8 +127,10 @@ def test_ids_that_are_no_class_are_not_counted():
 
 def test_counting_compiles_under_xla():
     mask, prediction = random_masks()
-    compiled = tf.function(metrics.confusion_matrix, jit_compile=True)
+    compiled = tf.function(
+        functools.partial(metrics.confusion_matrix, num_classes=4), jit_compile=True
+    )
     np.testing.assert_array_equal(
         compiled(tf.constant(mask), tf.constant(prediction)),
-        metrics.confusion_matrix(mask, prediction),
+        metrics.confusion_matrix(mask, prediction, num_classes=4),
     )

@@ -111,7 +111,13 @@ def test_a_step_moves_the_trainable_and_only_the_trainable(pretrained):
 
 @pytest.mark.parametrize(
     ("image_size", "shape"),
-    [(64, (64, 64)), ((32, 48), (32, 48)), (None, (None, None))],
+    [
+        (64, (64, 64)),
+        ((32, 48), (32, 48)),
+        (None, (None, None)),
+        (np.int32(32), (32, 32)),
+        ((np.int64(32), np.uint8(48)), (32, 48)),
+    ],
 )
 def test_image_size(image_size, shape):
     model = build_vgg16_unet(
@@ -130,6 +136,8 @@ def test_image_size(image_size, shape):
         ({"image_size": (480, 715)}, "got 715. The nearest is 720."),
         ({"image_size": 5}, "nearest is 16"),
         ({"image_size": (1, 2, 3)}, "int, .height, width. or None"),
+        ({"image_size": 64.0}, "int, .height, width. or None"),
+        ({"image_size": True}, "multiple of 16"),
         ({"encoder_weights": None, "frozen_blocks": 4}, "frozen_blocks=0"),
         ({"frozen_blocks": 6}, "0 to 5: got 6"),
         ({"num_classes": 1}, "2 or more"),

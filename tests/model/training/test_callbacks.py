@@ -1,8 +1,10 @@
 import csv
 import io
 import struct
+import sys
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from PIL import Image
 
@@ -121,3 +123,10 @@ def test_curves_are_drawn_from_what_is_known(tmp_path):
     draw_curves(tmp_path, rows[:1], CLASS_NAMES)
     picture = np.asarray(Image.open(tmp_path / "curves.png").convert("RGB"))
     assert (picture < 255).any()
+
+
+def test_curves_without_matplotlib_name_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ValueError, match=r"needs matplotlib, .*'\.\[train\]'"):
+        draw_curves(tmp_path, [{"epoch": 1, "loss": 1.0}], CLASS_NAMES)
+    assert not list(tmp_path.iterdir())

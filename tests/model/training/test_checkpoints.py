@@ -8,7 +8,7 @@ from tests.support.small_network import DETAILS, images, small_model
 
 
 def run_epochs(workdir, scores, keep=2, start=0, train_end=True):
-    callback = BestCheckpoint(workdir, DETAILS, keep=keep)
+    callback = BestCheckpoint(workdir, DETAILS, monitor="val_mean_iou", keep=keep)
     callback.set_model(small_model())
     for epoch, score in enumerate(scores, start):
         callback.on_epoch_begin(epoch)
@@ -90,7 +90,7 @@ def test_a_repeated_epoch_ends_as_if_it_had_run_once(tmp_path):
 
 
 def test_an_unknown_monitor_names_the_scores(tmp_path):
-    callback = BestCheckpoint(tmp_path, DETAILS, monitor="val_miou")
+    callback = BestCheckpoint(tmp_path, DETAILS, monitor="val_miou", keep=1)
     callback.set_model(small_model())
     with pytest.raises(ValueError, match="val_miou.*val_mean_iou"):
         callback.on_epoch_end(0, {"val_mean_iou": 0.5})

@@ -110,12 +110,13 @@ def test_clipping_leaves_small_gradients_and_shows_infinite_ones():
 
 
 def test_float16_scales_the_loss():
-    optimizer = build_optimizer(total_steps=10, float16=True)
+    settings = {"learning_rate": 1e-3, "weight_decay": 1e-3, "total_steps": 10}
+    optimizer = build_optimizer(**settings, float16=True)
     weights = variables()
     optimizer.build(weights)
     assert float(optimizer.scale_loss(1.0)) == 2**15
     scaled = [np.full([2, 3], 2.0**15), np.full(3, 2.0**15)]
-    plain = build_optimizer(total_steps=10)
+    plain = build_optimizer(**settings)
     expected = apply(plain, variables(), [np.ones([2, 3]), np.ones(3)])
     for one, other in zip(apply(optimizer, weights, scaled), expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6)

@@ -418,7 +418,7 @@ def test_unfreezing_trains_the_encoder_from_its_epoch_on(monkeypatch):
 
 def test_model_and_loss_still_work_with_plain_fit():
     model, (images, masks) = network(), arrays()
-    model.compile("adam", build_loss())
+    model.compile("adam", build_loss("ce_dice", 4))
     losses = model.fit(images, masks, epochs=3, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
 

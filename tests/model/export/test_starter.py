@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lunar_tfds import command_line
+from model.export import starter as export_starter
 from model.network import starter
 from model.network.checkpoints import load_checkpoint, read_details
 from tests.support import stand_in
@@ -13,7 +14,7 @@ from tests.support import stand_in
 def half(tmp_path):
     """Returns paths of a checkpoint and of its copy in float16."""
     whole = stand_in.save(tmp_path / "whole.keras", size=32, blur=3)
-    starter.write_half(whole, tmp_path / "half.keras")
+    export_starter.write_half(whole, tmp_path / "half.keras")
     return whole, tmp_path / "half.keras"
 
 
@@ -31,21 +32,26 @@ def test_half_precision_loads_into_float32_variables(half):
 
 
 def test_the_same_weights_make_the_same_file(half, tmp_path):
-    starter.write_half(half[0], tmp_path / "again.keras")
+    export_starter.write_half(half[0], tmp_path / "again.keras")
     assert (tmp_path / "again.keras").read_bytes() == half[1].read_bytes()
 
 
 def test_a_kernel_beyond_float16_is_refused_and_nothing_is_written(tmp_path):
     whole = stand_in.save(tmp_path / "whole.keras", size=32, sharpness=1e6)
     with pytest.raises(ValueError, match="too large for float16"):
-        starter.write_half(whole, tmp_path / "half.keras")
+        export_starter.write_half(whole, tmp_path / "half.keras")
     assert [path.name for path in tmp_path.iterdir()] == ["whole.keras"]
 
 
 def test_the_command_writes_the_file_of_a_run(half, tmp_path, capsys):
     output = tmp_path / "made.keras"
     flags = [f"--checkpoint={half[0]}", f"--output={output}"]
-    assert command_line.run(starter.StarterConfig, starter.main, ["s", *flags]) == 0
+    assert (
+        command_line.run(
+            export_starter.StarterConfig, export_starter.main, ["s", *flags]
+        )
+        == 0
+    )
     assert output.read_bytes() == half[1].read_bytes()
     assert "from whole.keras" in capsys.readouterr().out
 
