@@ -54,6 +54,7 @@ def evaluate(config: EvaluateConfig) -> int:
             other frames.
         OSError: a result cannot be written.
     """
+    report.check_packages()
     output = make_output_folder(config.output_dir)
     baseline = None
     if config.baseline:

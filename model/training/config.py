@@ -21,7 +21,11 @@ from model.network.checkpoints import DEFAULT_WORKDIR
 from model.network.losses import LOSS_NAMES
 from model.network.metrics import scores_from_confusion
 from model.network.precision import POLICIES
-from model.network.vgg16_unet import ENCODER_BLOCKS, SIZE_MULTIPLE, nearest_size
+from model.network.vgg16_unet import (
+    ENCODER_BLOCKS,
+    FROZEN_BLOCKS,
+    is_network_size,
+)
 from model.training.strategies import STRATEGY_NAMES
 from pipeline import selection
 from pipeline.augmentation import Augmentation
@@ -32,16 +36,6 @@ from pipeline.selection import Selection
 _NO_COUNTS = np.zeros([len(CLASS_NAMES)] * 2)
 MONITORS = tuple(sorted(scores_from_confusion(_NO_COUNTS, CLASS_NAMES, "val_")))
 _BLOCKS = len(ENCODER_BLOCKS)
-# Blocks that --frozen_blocks leaves as they are where the encoder has weights.
-FROZEN_BLOCKS = 4
-
-
-def _is_size(pixels):
-    if pixels > 0 and pixels % SIZE_MULTIPLE == 0:
-        return None
-    return (
-        f"must be a multiple of {SIZE_MULTIPLE}; the nearest is {nearest_size(pixels)}"
-    )
 
 
 def _is_monitor(name):
@@ -71,7 +65,9 @@ class TrainConfig:
     validation_split: str = setting("validation", "TFDS split to score on.")
     exclude_defects: tuple = selection.exclude_defects()
     protocol: str | None = selection.protocol()
-    image_size: int = setting(512, "Side of the square input, px.", _is_size)
+    image_size: int = setting(
+        Batches.image_size, "Side of the square input, px.", is_network_size
+    )
     augment: bool = setting(True, "Random flips, rotation, scale, brightness ...")
     augmentation: Augmentation = Augmentation()
     reading: Reading = Reading()
@@ -94,7 +90,7 @@ class TrainConfig:
     )
     # Learning.
     global_batch_size: int = setting(
-        8, "Examples of a step over all replicas.", at_least(1)
+        Batches.global_batch_size, "Examples of a step over all replicas.", at_least(1)
     )
     epochs: int = setting(50, "Epochs in all.", at_least(1))
     learning_rate: float = setting(1e-3, "Peak of the cosine schedule.", more_than(0))

@@ -18,6 +18,7 @@ from lunar_tfds.atomic_files import remove_temporary_files
 from lunar_tfds.palette import CLASS_NAMES
 from model.network import losses
 from model.network.checkpoints import CHECKPOINT_FOLDER, best_checkpoint, read_index
+from model.network.extras import need
 from model.network.precision import policy
 from model.network.vgg16_unet import build_vgg16_unet
 from model.training import run_config, run_state, strategies
@@ -66,6 +67,7 @@ def train_and_evaluate(config: TrainConfig) -> TrainResult:
         OSError: a file cannot be written.
         FloatingPointError: the loss or the gradient is not finite at a step.
     """
+    need("matplotlib", "train", "the picture of a run's curves")
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     strategy = strategies.build_strategy(

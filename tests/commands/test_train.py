@@ -18,6 +18,7 @@ from absl import flags
 
 from commands import train
 from lunar_tfds import command_line, settings
+from model.network import vgg16_unet
 from model.network.checkpoints import load_checkpoint
 from model.network.metrics import confusion_matrix, scores_from_confusion
 from model.training import run
@@ -354,6 +355,11 @@ def read_history(workdir):
 def test_wrong_flags_are_refused_before_anything_starts(argument, message):
     with pytest.raises(ValueError, match=message):
         command_line.parse(TrainConfig, ["train.py", *argument.split()])
+
+
+def test_pipeline_network_and_configuration_agree_on_the_size():
+    assert TrainConfig().batches == batching.Batches()
+    assert batching.Batches().image_size == vgg16_unet.IMAGE_SIZE
 
 
 def test_a_flag_and_a_field_cannot_drift_apart():
