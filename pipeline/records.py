@@ -8,6 +8,7 @@ buffered to shuffle.
 import concurrent.futures
 import dataclasses
 import functools
+import os
 import struct
 
 import numpy as np
@@ -156,6 +157,9 @@ def _all_examples(builder, split):
 
 def version(filename: str) -> tuple[int, int]:
     """Returns (bytes, time of the last change) of a file, new if it is built anew."""
+    if os.path.exists(filename):  # TensorFlow rounds the time to seconds.
+        local = os.stat(filename)
+        return local.st_size, local.st_mtime_ns
     stat = tf.io.gfile.stat(filename)
     return stat.length, stat.mtime_nsec
 

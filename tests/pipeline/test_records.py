@@ -1,6 +1,7 @@
 """Finding examples: empty splits, cut files, and what is read again or not."""
 
 import dataclasses
+import os
 import pathlib
 import shutil
 import types
@@ -83,6 +84,16 @@ def test_a_dataset_built_anew_is_read_anew(own, monkeypatch):
         == sorted(protocols.frame_ids("lunarsite", "train"))
     )
     assert before != after
+
+
+def test_a_file_written_twice_in_a_second_is_a_new_one(tmp_path):
+    file = tmp_path / "x"
+    file.write_bytes(b"x")
+    versions = []
+    for part in (1, 2):
+        os.utime(file, ns=(0, 10**18 + part * 10**6))
+        versions.append(records.version(str(file)))
+    assert versions == [(1, 10**18 + 10**6), (1, 10**18 + 2 * 10**6)]
 
 
 @pytest.mark.parametrize(
