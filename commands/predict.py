@@ -15,7 +15,7 @@ from absl import logging
 
 from commands import common
 from lunar_tfds import command_line, settings
-from lunar_tfds.lunar_rocks.png import MAX_PIXELS
+from lunar_tfds.pictures import MAX_PIXELS
 from lunar_tfds.settings import setting
 from model.inference import result_files
 from model.inference.image_files import ImageFile, find_images

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from model.inference.rocks import connected_regions
+from lunar_tfds.regions import connected_regions
 
 # Lower edges of the size classes, as the diameter of a disk of equal area, px. A
 # 720x480 frame shows most small rocks under 16 px.

@@ -11,10 +11,11 @@ import numpy as np
 from lunar_tfds import palette
 from lunar_tfds.atomic_files import write_bytes, write_text
 from lunar_tfds.pictures import to_png
+from lunar_tfds.regions import connected_regions
 from model.inference import pictures
 from model.inference.image_files import ImageFile
 from model.inference.predictor import Prediction
-from model.inference.rocks import connected_regions, is_rock
+from model.inference.rocks import is_rock
 
 SUMMARY = "summary.csv"
 # How the names of an image's files end: for image NAME, NAME_mask.png ...

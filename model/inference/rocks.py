@@ -1,12 +1,9 @@
-"""Single rocks of a mask: connected regions and their sizes."""
+"""Which pixels of a mask are rock."""
 
 import numpy as np
 
 from lunar_tfds.palette import CLASS_NAMES
-from lunar_tfds.regions import connected_regions
 from model.network.metrics import ROCK_CLASSES
-
-__all__ = ["ROCK_IDS", "connected_regions", "is_rock"]
 
 ROCK_IDS = tuple(CLASS_NAMES.index(name) for name in ROCK_CLASSES)
 

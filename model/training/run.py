@@ -15,6 +15,8 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from lunar_tfds.atomic_files import remove_temporary_files
+from lunar_tfds.kaggle_layout import mask_name
+from lunar_tfds.lunar_rocks.frame_files import TRAIN
 from lunar_tfds.palette import CLASS_NAMES
 from model.network import losses
 from model.network.checkpoints import CHECKPOINT_FOLDER, best_checkpoint, read_index
@@ -215,10 +217,10 @@ def class_weights(
     if not config.class_balance:
         return None
     counts = builder.info.metadata["class_pixel_counts"]
-    if "train" not in counts:
+    if TRAIN not in counts:
         raise ValueError("--class_balance needs a dataset with a train split")
     return losses.class_weights_from_counts(
-        counts["train"][f"{config.mask}_mask"], config.class_balance
+        counts[TRAIN][mask_name(config.mask)], config.class_balance
     )
 
 
