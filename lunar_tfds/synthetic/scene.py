@@ -20,22 +20,6 @@ FLANKS = 0.1  # Share of scenes on a slope that the sunlight only grazes.
 LEAST_LIT = 0.08  # Of the ground; a hill that shades more than the rest is left out.
 
 
-@dataclasses.dataclass(frozen=True)
-class View:
-    """What each pixel shows, from the same ray that colours and labels it.
-
-    Attributes:
-        depth: float32 [pixels], along the view axis, m; infinity in the sky.
-        rock: int32 [pixels], index of the rock seen, or -1.
-        large_behind: bool [pixels]: a small rock is seen whose large host the ray also
-            passes through.
-    """
-
-    depth: np.ndarray
-    rock: np.ndarray
-    large_behind: np.ndarray
-
-
 def render_scene(
     seed: int, index: int, *, height: int = FRAME_HEIGHT, width: int = FRAME_WIDTH
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list]:
@@ -67,7 +51,7 @@ def trace(
     soil: np.ndarray,
     stones: rocks.Rocks,
     wobble: np.ndarray | None = None,
-) -> View:
+) -> shading.View:
     """Returns the View of rocks over ground.
 
     Args:
@@ -82,10 +66,10 @@ def trace(
     pixels = np.nonzero(hosts >= 0)[0]
     if len(pixels):
         embedded[pixels] = raycast.passes(camera, stones, pixels, hosts[pixels])
-    return View(np.minimum(soil, hits.depth), hits.rock, embedded)
+    return shading.View(np.minimum(soil, hits.depth), hits.rock, embedded)
 
 
-def ground_mask(camera: Camera, stones: rocks.Rocks, view: View) -> np.ndarray:
+def ground_mask(camera: Camera, stones: rocks.Rocks, view: shading.View) -> np.ndarray:
     """Returns uint8 [height, width, 3], the `ground` mask of a View."""
     shape = (camera.height, camera.width)
     kind = np.full(len(view.rock), rocks.PEBBLE, np.int8)

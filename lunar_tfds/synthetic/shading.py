@@ -1,7 +1,6 @@
 """Sunlight on ground and rocks: reflectance, grain, shadows, grey levels."""
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,12 +9,25 @@ from lunar_tfds.synthetic.camera import Camera
 from lunar_tfds.synthetic.rocks import Rocks
 from lunar_tfds.synthetic.terrain import Terrain
 
-if TYPE_CHECKING:  # It imports this module.
-    from lunar_tfds.synthetic import scene
-
 GRAIN_OCTAVES = 12  # From GRAIN_FINEST upwards, each twice as long.
 GRAIN_FINEST = 0.006  # m.
 CHUNK = 4096  # Points of rocks in one batch; its arrays fit a cache.
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """What each pixel shows, from the same ray that colours and labels it.
+
+    Attributes:
+        depth: float32 [pixels], along the view axis, m; infinity in the sky.
+        rock: int32 [pixels], index of the rock seen, or -1.
+        large_behind: bool [pixels]: a small rock is seen whose large host the ray also
+            passes through.
+    """
+
+    depth: np.ndarray
+    rock: np.ndarray
+    large_behind: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +65,7 @@ def shade(
     camera: Camera,
     terrain: Terrain,
     rocks: Rocks,
-    view: "scene.View",
+    view: View,
     light: Light,
 ) -> np.ndarray:
     """Returns the render of a traced view.
