@@ -30,8 +30,9 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Tests of a file share what they build, so one process runs them all.
 test: lint
-	$(BIN)/python -m pytest -m 'not slow' -n 2
+	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile --durations 10
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow

@@ -62,8 +62,11 @@ def check_config(workdir: str, described: dict) -> int | None:
         return None
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))
+        flags = earlier["flags"]
+        if isinstance(flags.get("cache_channels"), str):  # As first versions had it.
+            flags["cache_channels"] = int(flags["cache_channels"])
         # A setting that the earlier version did not have was at its default.
-        old = as_dict(from_dict(TrainConfig, earlier["flags"]))
+        old = as_dict(from_dict(TrainConfig, flags))
         dataset = earlier["dataset"].items()
     except (
         FileNotFoundError,

@@ -230,24 +230,24 @@ def test_all_ways_of_learning_work_together(tiny_data_dir, tmp_path, monkeypatch
 
     monkeypatch.setattr(run, "build_callbacks", build)
     assert run_main(*arguments, "--epochs=2") == 0
-    assert run_main(*arguments, "--epochs=3") == 0
-    assert learned == [[False, False, True], [False, True, True], [False, True, True]]
-    trained = trainers[1].model.get_layer("logits").kernel
+    assert learned == [[False, False, True], [False, True, True]]
+    (trainer,) = trainers
+    trained = trainer.model.get_layer("logits").kernel
     assert all(
         np.abs(trained - average).max() > 0
-        for average in trainers[1].averaged_weights.averages
+        for average in trainer.averaged_weights.averages
         if average.shape == trained.shape
     )
-    ground, _, small_rock, _ = trainers[0].loss.class_weights
+    ground, _, small_rock, _ = trainer.loss.class_weights
     assert 0 < ground < small_rock
     model, details, _ = load_checkpoint(workdir)
     assert details["precision"] == "bfloat16"
     assert model.get_layer("block1_conv1").compute_dtype == "bfloat16"
     assert any(path.is_file() for path in (tmp_path / "cache").rglob("*"))
-    rows = trainers[1].progress.history
+    rows = trainer.progress.history
     patience = read_progress(workdir).callbacks["EarlyStopping"]
     assert patience["best"] == max(row["val_mean_iou"] for row in rows)
-    assert len(rows) == 3 and np.isfinite([row["loss"] for row in rows]).all()
+    assert len(rows) == 2 and np.isfinite([row["loss"] for row in rows]).all()
 
 
 def check_averages(trainer, workdir):
@@ -488,8 +488,9 @@ def test_the_check_sees_a_difference(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_it_learns_three_real_frames(tmp_path):
-    """Measured: 0.903 after 42 epochs and 0.921 after 49."""
+    """Measured, of 150 epochs: 0.903 after 42, 0.921 after 49 and 0.969 after 104."""
     folder, weights = (os.environ.get(f"LUNAR_{n}") for n in NEEDED)
     if not folder or not weights:
         pytest.skip("set LUNAR_REAL_FRAMES and LUNAR_VGG16_WEIGHTS")
@@ -501,7 +502,7 @@ def test_it_learns_three_real_frames(tmp_path):
     result = run_script(
         *(f"--data_dir={data_dir}", f"--workdir={tmp_path / 'run'}", "--noaugment"),
         *(f"--train_split={split}", f"--validation_split={split}", "--image_size=256"),
-        *("--global_batch_size=3", "--epochs=150", f"--encoder_weights={weights}"),
+        *("--global_batch_size=3", "--epochs=60", f"--encoder_weights={weights}"),
         "--strategy=one_device",
     )
     assert result.returncode == 0, result.stderr[-3000:]

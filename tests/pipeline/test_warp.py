@@ -219,5 +219,5 @@ def test_off_means_the_identity_and_default_never_turns_the_sky_down():
 
 
 def test_a_strength_out_of_range_is_named():
-    with pytest.raises(ValueError, match="--augment_rotation=-1: must be 0 to 180"):
+    with pytest.raises(ValueError, match="--augment_rotation=-1.0: must be 0 to 180"):
         Augmentation(rotation=-1)
