@@ -53,7 +53,7 @@ def write(
 ) -> tuple[tfds.core.DatasetBuilder, str, list[tuple[str, str]]]:
     """Writes `count` frames in the Kaggle layout and builds the dataset of them.
 
-    Besides, for rivals that read files, the masks' class ids go to `ids/`.
+    Besides, for others that read files, the masks' class ids go to `ids/`.
 
     Args:
         folder: pathlib.Path of an empty folder.

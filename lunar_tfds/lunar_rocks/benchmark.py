@@ -141,15 +141,15 @@ def main(benchmark: Benchmark) -> None:
 
 
 def compare(root: pathlib.Path, num_frames: int, rounds: int) -> None:
-    """Measures all rivals in turn, several rounds, and prints the best of each.
+    """Measures all ways in turn, several rounds, and prints the best of each.
 
     Args:
         root: folder with the source in `kaggle`, and room for what is built.
         num_frames: of the source.
-        rounds: how often each rival has its turn.
+        rounds: how often each has its turn.
     """
     source = root / "kaggle"
-    rivals: dict[str, Callable[[pathlib.Path], None]] = {
+    ways: dict[str, Callable[[pathlib.Path], None]] = {
         "floor: decode masks, copy renders": lambda to: floor(source, to),
         "build, all cores": lambda to: build(source, to),
         "build, one thread": lambda to: build(source, to, 1),
@@ -158,8 +158,8 @@ def compare(root: pathlib.Path, num_frames: int, rounds: int) -> None:
     build(source, root / "warm-up")  # Imports what is needed, fills the disk cache.
     shutil.rmtree(root / "warm-up")
     for _ in range(rounds):
-        for name, rival in rivals.items():
-            taken = seconds(rival, root / "out")
+        for name, way in ways.items():
+            taken = seconds(way, root / "out")
             best[name] = tuple(map(min, taken, best.get(name, taken)))
             shutil.rmtree(root / "out")
     least_wall, least_cpu = next(iter(best.values()))
