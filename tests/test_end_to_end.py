@@ -37,12 +37,13 @@ def run(*command, cwd=ROOT, expect=0, timeout=500):
     return result.stdout
 
 
-def train(data_dir, workdir, *flags, expect=0):
-    return run(
-        *(sys.executable, "train.py", f"--data_dir={data_dir}"),
-        *(f"--workdir={workdir}", *flags),
-        expect=expect,
-    )
+def train_here(data_dir, workdir, **settings):
+    """Trains one epoch at 64 px from random weights, in this process."""
+    from model.training.run import TrainConfig, train_and_evaluate
+
+    fixed = {"strategy": "one_device", "image_size": 64, "encoder_weights": "none"}
+    folders = {"data_dir": data_dir, "workdir": workdir}
+    train_and_evaluate(TrainConfig(epochs=1, **fixed, **folders, **settings))
 
 
 def assert_reload_scores_as_named(workdir, data_dir, split, mask="ground"):
@@ -86,11 +87,7 @@ def test_from_kaggle_files_to_a_checkpoint_that_reloads(tmp_path):
     )
     assert "train" in built
     workdir = tmp_path / "run"
-    train(
-        *(data_dir, workdir, "--strategy=mirrored", "--virtual_devices=2"),
-        *("--image_size=64", "--global_batch_size=4", "--epochs=1"),
-        *("--encoder_weights=none", "--train_split=train[:4]"),
-    )
+    train_here(data_dir, workdir, train_split="train[:4]", global_batch_size=4)
     assert_reload_scores_as_named(workdir, data_dir, "validation")
     index = json.loads((workdir / "checkpoints" / "index.json").read_text())
     assert str(index).count(".keras") == 1
@@ -142,19 +139,9 @@ def test_real_frames_have_the_measured_class_fractions(real_data_dir):
 
 
 def test_real_frames_train_to_a_checkpoint_that_reloads(real_data_dir, tmp_path):
-    from model.training.run import TrainConfig, train_and_evaluate
-
-    train_and_evaluate(
-        TrainConfig(
-            data_dir=str(real_data_dir),
-            workdir=str(tmp_path / "run"),
-            strategy="one_device",
-            image_size=64,
-            global_batch_size=2,
-            epochs=1,
-            encoder_weights="none",
-            train_split="train+validation+test",
-            validation_split="train+validation+test",
-        )
+    every = "train+validation+test"
+    train_here(
+        *(real_data_dir, tmp_path / "run"),
+        **{"train_split": every, "validation_split": every, "global_batch_size": 2},
     )
     assert_reload_scores_as_named(tmp_path / "run", real_data_dir, "train+validation")

@@ -6,11 +6,14 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import commands.demo
 from commands.demo import DemoConfig, choose_encoder_weights
+from lunar_tfds.synthetic import labels, scene, writer
 from model.network import vgg16_unet
+from tests.support import tiny_frames
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -47,17 +50,28 @@ def results(printed):
     return end, {name: pathlib.Path(path) for name, path in paths.items()}
 
 
-def test_the_demo_leaves_its_results_and_a_second_run_reuses_them(
-    tmp_path, capfd, caplog
-):
-    first, paths = results(demo(tmp_path / "out"))
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    """Returns the demo's folder, in which simpler scenes are drawn already."""
+
+    def simple(seed, index):
+        frame = tiny_frames.draw_frame(np.random.default_rng(index), sky=index % 4 != 0)
+        return *frame[:3], labels.find_boxes(frame[1])
+
+    monkeypatch.setattr(scene, "render_scene", simple)
+    writer.write_scenes(tmp_path / "out" / "scenes", 20, 0, 1, progress=False)
+    return tmp_path / "out"
+
+
+def test_the_demo_leaves_its_results_and_a_second_run_reuses_them(drawn, capfd, caplog):
+    first, paths = results(demo(drawn))
     assert paths["Report"].read_text().lstrip().lower().startswith("<!doctype html")
     (overlay,) = paths["Overlays"].glob("*_overlay.png")
     (checkpoint,) = paths["Checkpoints"].glob("*.keras")
     before = checkpoint.stat().st_mtime_ns
     overlay.unlink()
 
-    assert commands.demo.main(["demo.py", *flags(tmp_path / "out")]) == 0
+    assert commands.demo.main(["demo.py", *flags(drawn)]) == 0
     out, log = capfd.readouterr()
     printed = log + out  # The results come last.
     assert "0 scenes drawn, 20 already there" in printed

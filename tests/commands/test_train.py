@@ -463,7 +463,10 @@ def small_command(workdir, strategy):
     return [sys.executable, "-m", "tests.support.small_run", json.dumps(settings)]
 
 
-@pytest.mark.parametrize(("strategy", "kills"), [("one_device", 2), ("mirrored", 1)])
+@pytest.mark.parametrize(
+    ("strategy", "kills"),
+    [("one_device", 2), pytest.param("mirrored", 2, marks=pytest.mark.slow)],
+)
 def test_killed_runs_end_as_if_undisturbed(strategy, kills, tmp_path):
     """The short form of `tests.support.kill_and_resume`, on a small network."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"

@@ -17,6 +17,16 @@ def test_the_peak_is_in_bytes():
     assert 1e6 < memory.peak_memory(of_workers=True) < now * 100
 
 
+def test_the_peak_of_what_started_a_process_does_not_count():
+    large = bytearray(memory.peak_memory() + (64 << 20))  # This process is larger now.
+    large[:: 1 << 12] = bytes([1]) * len(large[:: 1 << 12])
+    code = "import importlib.util as u; s = u.spec_from_file_location('m', {!r}); "
+    code = code.format(memory.__file__) + "m = u.module_from_spec(s); "
+    code += "s.loader.exec_module(m); print(m.peak_memory())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert 1e6 < int(done.stdout) < 64 << 20
+
+
 @pytest.mark.parametrize("name", ["synthetic.__main__", "lunar_rocks.benchmark"])
 def test_windows_has_no_figure_and_the_commands_start(monkeypatch, name):
     monkeypatch.setitem(sys.modules, "resource", None)  # As an import that fails.
