@@ -8,9 +8,11 @@ any checkpoint's.
 
 import dataclasses
 import io
+import json
 import pathlib
 import sys
 import zipfile
+from typing import Any
 
 import h5py
 import numpy as np
@@ -19,7 +21,7 @@ from lunar_tfds import command_line, settings
 from lunar_tfds.atomic_files import atomic_path
 from lunar_tfds.settings import setting
 from model.network import starter
-from model.network.checkpoints import load_checkpoint
+from model.network.checkpoints import DETAILS_ENTRY, load_checkpoint
 
 # The entry of a `.keras` zip that holds the weights.
 _WEIGHTS_ENTRY = "model.weights.h5"
@@ -27,6 +29,8 @@ _WEIGHTS_ENTRY = "model.weights.h5"
 
 def write_half(source: pathlib.Path, target: pathlib.Path) -> None:
     """Writes a checkpoint with its kernels in float16, whole or not at all.
+
+    The folders of the machine that trained it, which its settings name, stay out.
 
     Args:
         source: a `.keras` file that train.py wrote.
@@ -41,10 +45,21 @@ def write_half(source: pathlib.Path, target: pathlib.Path) -> None:
                 data = archive.read(entry)
                 if entry.filename == _WEIGHTS_ENTRY:
                     data = _halved(data)
+                elif entry.filename == DETAILS_ENTRY:
+                    data = json.dumps(_without_folders(json.loads(data))).encode()
                 # A fixed time: the same weights make the same file.
                 made.writestr(
                     zipfile.ZipInfo(entry.filename), data, zipfile.ZIP_DEFLATED
                 )
+
+
+def _without_folders(value: Any) -> Any:
+    """Returns what JSON holds with absolute paths cut to their names."""
+    if isinstance(value, dict):
+        return {key: _without_folders(item) for key, item in value.items()}
+    if isinstance(value, str) and pathlib.PurePath(value).is_absolute():
+        return pathlib.PurePath(value).name
+    return value
 
 
 def _halved(data: bytes) -> bytes:

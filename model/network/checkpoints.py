@@ -26,7 +26,7 @@ INDEX_FILE = "index.json"
 CHECKPOINT_NAME = "vgg16_unet-{epoch:03d}-{score:.4f}.keras"
 _NAME_PATTERN = re.compile(r"vgg16_unet-(\d{3,})--?\d+\.\d{4}\.keras")
 # The entry of the `.keras` zip that holds the details; Keras ignores it.
-_DETAILS_ENTRY = "details.json"
+DETAILS_ENTRY = "details.json"
 _NEEDED_DETAILS = ("image_size", "mask", "class_names")
 
 PathLike = str | os.PathLike[str]
@@ -57,7 +57,7 @@ def save_model(model: keras.Model, path: PathLike, details: dict[str, Any]) -> N
     with atomic_path(path) as temporary:
         copy.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr(_DETAILS_ENTRY, text)
+            archive.writestr(DETAILS_ENTRY, text)
 
 
 def inference_copy(model: keras.Model, dtype: str | None = None) -> keras.Model:
@@ -91,10 +91,10 @@ def read_details(path: PathLike) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
             names = archive.namelist()
-            details = json.loads(archive.read(_DETAILS_ENTRY))
+            details = json.loads(archive.read(DETAILS_ENTRY))
     except KeyError:
         raise ValueError(
-            f"{path} is not a checkpoint of this project: it has no {_DETAILS_ENTRY} "
+            f"{path} is not a checkpoint of this project: it has no {DETAILS_ENTRY} "
             f"(it holds {', '.join(names)}). Pass a file that train.py wrote"
         ) from None
     except (zipfile.BadZipFile, json.JSONDecodeError, EOFError, OSError) as error:
@@ -109,7 +109,7 @@ def read_details(path: PathLike) -> dict[str, Any]:
         )
     missing = [name for name in _NEEDED_DETAILS if name not in details]
     if missing:
-        raise ValueError(f"{path} lacks {', '.join(missing)} in its {_DETAILS_ENTRY}")
+        raise ValueError(f"{path} lacks {', '.join(missing)} in its {DETAILS_ENTRY}")
     return details
 
 

@@ -1,12 +1,15 @@
 """The checkpoint that lies in the repository, and the file format of it."""
 
+import zipfile
+
 import numpy as np
 import pytest
 
 from lunar_tfds import command_line
+from lunar_tfds.palette import CLASS_NAMES
 from model.export import starter as export_starter
 from model.network import starter
-from model.network.checkpoints import load_checkpoint, read_details
+from model.network.checkpoints import load_checkpoint, read_details, save_model
 from tests.support import stand_in
 
 
@@ -29,6 +32,17 @@ def test_half_precision_loads_into_float32_variables(half):
     np.testing.assert_array_equal(kernel, kernel.astype(np.float16))
     details = [read_details(path) for path in half]
     assert details[0] == details[1]
+
+
+def test_folders_of_the_machine_stay_out(tmp_path):
+    details = {"image_size": 32, "mask": "ground", "class_names": list(CLASS_NAMES)}
+    details |= {"encoder_weights": "/home/me/vgg.h5", "flags": {"workdir": "/a/run"}}
+    save_model(stand_in.build(32), tmp_path / "whole.keras", details)
+    export_starter.write_half(tmp_path / "whole.keras", tmp_path / "half.keras")
+    found = read_details(tmp_path / "half.keras")
+    assert found["encoder_weights"] == "vgg.h5"
+    assert found["flags"] == {"workdir": "run"}
+    assert found["class_names"] == list(CLASS_NAMES)
 
 
 def test_the_same_weights_make_the_same_file(half, tmp_path):
@@ -86,3 +100,18 @@ def test_a_folder_called_starter_is_not_meant(half, place, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     (tmp_path / "starter").mkdir()
     assert load_checkpoint("starter")[2] == place
+
+
+def test_the_file_in_the_repository(caplog):
+    """At most 40 MB; float32 variables; it knows its classes and what it scored."""
+    assert starter.FILE.stat().st_size <= 40e6
+    with zipfile.ZipFile(starter.FILE) as archive:
+        assert archive.testzip() is None
+    model, details, path = load_checkpoint("starter")
+    assert path == starter.FILE and str(path) in caplog.text
+    assert {v.dtype for v in model.variables} == {"float32"}
+    assert model.name == "vgg16_unet"
+    assert not [v for v in details["flags"].values() if str(v).startswith("/")]
+    assert details["score"] > 0.6 and details["flags"]["seed"] == 0
+    for name in ("README.md", "LICENSE-torchvision.txt"):
+        assert (starter.FILE.parent / name).is_file()
