@@ -21,6 +21,7 @@ from model.inference import result_files
 from model.inference.image_files import ImageFile, find_images
 from model.inference.output_folder import make_output_folder
 from model.inference.predictor import Predictor, default_checkpoint
+from model.network.checkpoints import DEFAULT_WORKDIR
 
 # A file, its row of the summary, and its image; None where it cannot be read.
 _Read = tuple[ImageFile, dict[str, Any], np.ndarray | None]
@@ -32,8 +33,8 @@ class PredictConfig:
 
     checkpoint: str | None = setting(
         None,
-        "A .keras file, a workdir: its best, or starter. By default runs/vgg16_unet, "
-        "or starter where that holds no run.",
+        "A .keras file, a workdir: its best, or starter. By default "
+        f"{DEFAULT_WORKDIR}, or starter where that holds no run.",
         is_path=True,
     )
     images: str | None = setting(

@@ -25,7 +25,7 @@ def check_packages() -> None:
         ValueError: a package is missing; says how to install it.
     """
     for package in ("jinja2", "matplotlib"):
-        need(package, "train", "the report of an evaluation")
+        need(package, "the report of an evaluation")
 
 
 def render(metrics: dict[str, Any], evaluation: Evaluation) -> str:

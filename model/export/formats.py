@@ -60,7 +60,7 @@ def find(kind: str) -> Format:
     if kind not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}: got {kind!r}")
     for package in FORMATS[kind].packages:
-        need(package, "export", f"--format={kind}")
+        need(package, f"--format={kind}")
     return FORMATS[kind]
 
 

@@ -2,13 +2,14 @@
 
 import importlib.util
 
+from lunar_tfds.command_line import EXTRA_OF
 
-def need(package: str, extra: str, what: str) -> None:
+
+def need(package: str, what: str) -> None:
     """Checks that a package is there, without importing it.
 
     Args:
-        package: its name.
-        extra: of pyproject.toml, which brings it.
+        package: its name, a key of `command_line.EXTRA_OF`.
         what: needs it, for the message.
 
     Raises:
@@ -17,5 +18,5 @@ def need(package: str, extra: str, what: str) -> None:
     if importlib.util.find_spec(package) is None:
         raise ValueError(
             f"{what} needs {package}, which is not installed. Install it with: "
-            f"pip install -e '.[{extra}]'"
+            f"pip install -e '.[{EXTRA_OF[package]}]'"
         )

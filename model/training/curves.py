@@ -18,6 +18,11 @@ _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5
 _DOTS = 30
 
 
+def check_packages() -> None:
+    """Raises ValueError where matplotlib is missing; says how to install it."""
+    need("matplotlib", "the picture of a run's curves")
+
+
 def draw_curves(
     workdir: str | os.PathLike[str],
     history: Sequence[Mapping[str, float]],
@@ -35,7 +40,7 @@ def draw_curves(
         ValueError: matplotlib is not installed.
     """
     # Only here, so that what imports this module does without the package.
-    need("matplotlib", "train", "the picture of a run's curves")
+    check_packages()
     from matplotlib.figure import Figure
 
     losses = {"training": "loss", "validation": "val_loss"}

@@ -1,8 +1,7 @@
 """A training run, from its settings to its best checkpoint.
 
-from model.training.run import TrainConfig, train_and_evaluate
-
-result = train_and_evaluate(TrainConfig(image_size=256, epochs=20))
+In Python `train_and_evaluate(TrainConfig(image_size=256, epochs=20))` is what
+`python train.py --image_size=256 --epochs=20` does.
 """
 
 import dataclasses
@@ -20,7 +19,6 @@ from lunar_tfds.lunar_rocks.frame_files import TRAIN
 from lunar_tfds.palette import CLASS_NAMES
 from model.network import losses
 from model.network.checkpoints import CHECKPOINT_FOLDER, best_checkpoint, read_index
-from model.network.extras import need
 from model.network.precision import policy
 from model.network.vgg16_unet import build_vgg16_unet
 from model.training import run_config, run_state, strategies
@@ -28,7 +26,7 @@ from model.training.averaged_weights import AveragedWeights
 from model.training.callbacks import HistoryFile, ProgressBar
 from model.training.checkpoints import BestCheckpoint, keep_best
 from model.training.config import TrainConfig
-from model.training.curves import draw_curves
+from model.training.curves import check_packages, draw_curves
 from model.training.data import Data
 from model.training.optimizers import build_optimizer
 from model.training.preemption import StopRequest
@@ -69,7 +67,7 @@ def train_and_evaluate(config: TrainConfig) -> TrainResult:
         OSError: a file cannot be written.
         FloatingPointError: the loss or the gradient is not finite at a step.
     """
-    need("matplotlib", "train", "the picture of a run's curves")
+    check_packages()
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     strategy = strategies.build_strategy(

@@ -11,10 +11,10 @@ ROOT = pathlib.Path(__file__).parents[3]
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch):
-    extras.need("numpy", "train", "this test")
+    extras.need("numpy", "this test")
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(ValueError, match=r"It needs jinja2.*pip install -e '\.\[train"):
-        extras.need("jinja2", "train", "It")
+        extras.need("jinja2", "It")
 
 
 def test_every_command_starts_without_the_extras():
