@@ -19,7 +19,7 @@ from lunar_tfds.lunar_rocks.frame_files import TRAIN
 from lunar_tfds.palette import CLASS_NAMES
 from model.network import losses
 from model.network.checkpoints import CHECKPOINT_FOLDER, best_checkpoint, read_index
-from model.network.precision import policy
+from model.network.precision import is_emulated_on_cpu, policy
 from model.network.vgg16_unet import build_vgg16_unet, freeze_encoder
 from model.training import run_config, run_state, strategies
 from model.training.averaged_weights import AveragedWeights
@@ -77,6 +77,12 @@ def train_and_evaluate(config: TrainConfig) -> TrainResult:
     strategies.per_replica_batch_size(config.global_batch_size, strategy)
     if config.xla:
         strategies.check_xla(strategy)
+    if _is_on_cpu(config) and is_emulated_on_cpu(config.precision):
+        logging.warning(
+            "--precision=%s is emulated on this processor, tens of times slower than "
+            "float32: leave the flag out.",
+            config.precision,
+        )
     builder = batching.open_dataset(config.data_dir)
     with policy(config.precision):
         return _train(config, strategy, builder)
@@ -196,8 +202,7 @@ def build_trainer(
         )
         optimizer.build(variables)
         averaged = AveragedWeights(variables, config.ema) if config.ema else None
-    on_cpu = not tf.config.list_logical_devices("GPU") and config.strategy != "tpu"
-    steps_per_call = 1 if on_cpu or config.deterministic else 8
+    steps_per_call = 1 if _is_on_cpu(config) or config.deterministic else 8
     return Trainer(
         model,
         optimizer,
@@ -212,6 +217,10 @@ def build_trainer(
         xla=config.xla,
         averaged_weights=averaged,
     )
+
+
+def _is_on_cpu(config):
+    return not tf.config.list_logical_devices("GPU") and config.strategy != "tpu"
 
 
 def class_weights(
