@@ -41,10 +41,12 @@ class Source(Protocol):
     Attributes:
         description: what and where it is, for messages.
         sizes: bytes of each file by its name, relative to the dataset's root.
+        masks: those of `kaggle_layout.MASKS` that its frames have.
     """
 
     description: str
     sizes: dict[str, int]
+    masks: tuple[str, ...]
 
     def read(self, name: str) -> bytes:
         """Returns the bytes of a file."""
@@ -60,6 +62,7 @@ class FolderSource:
     Attributes:
         description: what and where it is, for messages.
         sizes: dict of file name, relative to the dataset's root, to size in bytes.
+        masks: those of `kaggle_layout.MASKS` that its frames have.
     """
 
     def __init__(self, root: str | os.PathLike):
@@ -71,6 +74,7 @@ class FolderSource:
                 name = posixpath.join(folder, file)
                 if kaggle_layout.is_dataset_file(name):
                     self.sizes[name] = size
+        self.masks = kaggle_layout.masks_among(self.sizes)
 
     def read(self, name: str) -> bytes:
         """Returns the bytes of a file."""
@@ -100,6 +104,7 @@ class ZipSource:
         description: what and where it is, for messages.
         sizes: dict of file name, relative to the dataset's root, to size in bytes;
             empty when the zip holds no `images/render`.
+        masks: those of `kaggle_layout.MASKS` that its frames have.
 
     Raises:
         UnreadableZipError: not a complete zip.
@@ -141,6 +146,7 @@ class ZipSource:
                     raise ValueError(f"{path} holds {info.filename} twice.")
                 self._infos[name] = info
         self.sizes = {name: info.file_size for name, info in self._infos.items()}
+        self.masks = kaggle_layout.masks_among(self.sizes)
 
     def __reduce__(self):
         return ZipSource, (str(self._path),)
