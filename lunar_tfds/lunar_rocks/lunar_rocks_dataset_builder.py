@@ -144,6 +144,7 @@ class Builder(tfds_internals.StreamingBuilder):
             self._source = _named_source(config) or _unnamed_source(downloads)
             logging.info("Building lunar_rocks from the %s.", self._source.description)
             self._take_masks(self._source.masks)
+            self._tell_of_jpeg()
             unfinished_builds.remove(self.data_dir_root / self.name)
         elif download_config and config.download_mode == _AS_IT_IS:
             named = _named_source(config)
@@ -165,6 +166,14 @@ class Builder(tfds_internals.StreamingBuilder):
         if masks != encode.masks_of(self.info.features):
             self._masks = masks
             self._new_info = self._info()
+
+    def _tell_of_jpeg(self) -> None:
+        if count := sum(map(kaggle_layout.is_jpeg, self._source.sizes)):
+            logging.warning(
+                "%d pictures are JPEG files, which have lost the fine grain of the "
+                "originals: train and score on the PNG files if you can get them.",
+                count,
+            )
 
     def _check_reuse(self, source: sources.Source, max_examples: int | None) -> None:
         """Raises ValueError if another dataset is asked for than the one there is."""
@@ -323,7 +332,7 @@ def _named_source(config: tfds.download.DownloadConfig) -> sources.Source | None
     try:
         return sources.open_source(path)
     except ValueError as error:
-        raise ValueError(f"--manual_dir={path}: {error}") from error
+        raise ValueError(f"--manual_dir: {error}") from error
 
 
 def _unnamed_source(downloads: tfds.core.Path) -> sources.Source:

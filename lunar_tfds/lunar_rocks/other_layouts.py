@@ -11,7 +11,7 @@ from lunar_tfds.kaggle_layout import CLEAN, GROUND, PHOTOS, RENDER, is_picture
 from lunar_tfds.lunar_rocks.layouts import SPLIT_FOLDERS
 
 # How deep, and how many files and folders, are looked at.
-_DEPTH, _MAX_ENTRIES = 4, 50_000
+_DEPTH, _MAX_ENTRIES = 6, 50_000
 _CONVERTED = {
     ".npy": "arrays",
     ".npz": "arrays",

@@ -13,9 +13,9 @@ from lunar_tfds.lunar_rocks.zip_source import MAC_FOLDER, UnreadableZipError, Zi
 
 # What a browser and Kaggle's command line call the download.
 ZIP_NAMES = ("archive.zip", "artificial-lunar-rocky-landscape-dataset.zip")
-# How many folders deeper a copy may lie: /kaggle/input/datasets/OWNER/NAME has three
-# above it, and some copies nest everything one deeper.
-MAX_DEPTH = 4
+# How many folders deeper a copy may lie: five in kagglehub's cache, as in
+# datasets/OWNER/NAME/versions/2, and some copies nest everything one deeper.
+MAX_DEPTH = 6
 # A search through a whole disk ends here.
 MAX_FOLDERS = 2000
 # What kagglehub calls the folder that has one for each version.

@@ -68,18 +68,20 @@ def open_source(path: str | os.PathLike) -> Source:
     Raises:
         ValueError: there is none; says in one line what was found instead.
     """
-    path = epath.Path(path)
-    if path.is_dir():
-        if source := find_source(path):
+    place = epath.Path(path)
+    if place.is_dir():
+        if source := find_source(place):
             return source
-        found = other_layouts.explain(path)
-        raise ValueError(f"No dataset in {path}: {found}. {NEEDED}")
-    if not path.exists():
-        raise ValueError(f"{path} does not exist. {NEEDED}")
-    source = ZipSource(path)
-    if not source.sizes:
-        raise ValueError(f"No dataset in {path}, a zip of other files. {NEEDED}")
-    return source
+        found = other_layouts.explain(place)
+        raise ValueError(f"No dataset in {place}: {found}. {NEEDED}")
+    if not place.exists():
+        raise ValueError(f"{place} does not exist. {NEEDED}")
+    if not place.name.lower().endswith(".zip"):
+        raise ValueError(f"{place} is neither a folder nor a zip. {NEEDED}")
+    zipped = ZipSource(place)
+    if not zipped.sizes:
+        raise ValueError(f"No dataset in {place}, a zip of other files. {NEEDED}")
+    return zipped
 
 
 def find_source(folder: str | os.PathLike) -> Source | None:
