@@ -14,6 +14,7 @@ in `palette`.
 
 import posixpath
 import re
+from collections.abc import Iterable
 
 # What there is of a frame.
 KINDS = RENDER, GROUND, CLEAN = ("render", "ground", "clean")
@@ -35,9 +36,18 @@ DEFECTS = ("mismatch", "cam_anomaly", "shadow", "ground_facing", "top200_largero
 
 # What names of photos and their masks are called beside the KINDS.
 PHOTO, PHOTO_MASK = "photo", "photo mask"
-_FRAME = re.compile(rf"{IMAGES}/({'|'.join(KINDS)})/\1(\d{{1,9}})\.png", re.I)
+# JPEG blurs colours into each other: pictures survive that, labels do not.
+_FRAME = re.compile(
+    rf"{IMAGES}/(?:({'|'.join(MASKS)})/\1(\d{{1,9}})\.png"
+    rf"|{RENDER}/{RENDER}(\d{{1,9}})\.(?:png|jpe?g))",
+    re.I,
+)
 # Names with a dot in front are hidden files, such as macOS's "._PCAM5.png".
-_PHOTO = re.compile(rf"{PHOTOS}/(g_)?([^/.][^/]*)\.png", re.I)
+_PHOTO = re.compile(
+    rf"{PHOTOS}/(?:g_([^/.][^/]*)\.png|(?!g_[^/.])([^/.][^/]*)\.(?:png|jpe?g))", re.I
+)
+_PICTURE = re.compile(r".*\.(?:png|jpe?g)", re.I)
+_JPEG = re.compile(r".*\.jpe?g", re.I)
 _TEXT = re.compile(rf"{re.escape(BOXES_FILE)}|[^.].*_IDs\.txt")
 
 
@@ -81,10 +91,35 @@ def parse(name: str) -> tuple[str, str] | None:
         One of KINDS and '0001', or PHOTO or PHOTO_MASK and 'PCAM5'.
     """
     if match := _FRAME.fullmatch(name):
-        return match[1].lower(), frame_id(int(match[2]))
+        kind = match[1].lower() if match[1] else RENDER
+        return kind, frame_id(int(match[2] or match[3]))
     if match := _PHOTO.fullmatch(name):
-        return (PHOTO_MASK if match[1] else PHOTO), match[2]
+        return (PHOTO_MASK, match[1]) if match[1] else (PHOTO, match[2])
     return None
+
+
+def kinds_among(names: Iterable[str]) -> set[str]:
+    """Returns the kinds of the pictures among files: as `parse` calls them."""
+    return {parsed[0] for name in names if (parsed := parse(name))}
+
+
+def masks_among(names: Iterable[str]) -> tuple[str, ...]:
+    """Returns those of the MASKS that files of these names belong to.
+
+    All of them where no render has any: the one mask of a photo stands for each.
+    """
+    kinds = kinds_among(names)
+    return tuple(kind for kind in MASKS if kind in kinds) or MASKS
+
+
+def is_picture(name: str) -> bool:
+    """Returns whether a file of this name may be a picture of the dataset."""
+    return bool(_PICTURE.fullmatch(name))
+
+
+def is_jpeg(name: str) -> bool:
+    """Returns whether a file of this name is a JPEG."""
+    return bool(_JPEG.fullmatch(name))
 
 
 def is_dataset_file(name: str) -> bool:

@@ -2,10 +2,10 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from lunar_tfds import kaggle_layout
-from lunar_tfds.kaggle_layout import KINDS, MASKS, RENDER
+from lunar_tfds.kaggle_layout import RENDER
 
 # Of renders, and of photos of the Moon.
 RENDER_SPLITS = TRAIN, VALIDATION, TEST = ("train", "validation", "test")
@@ -21,7 +21,8 @@ class Frame:
         frame_id: '0001' for renders, 'PCAM5' for photos.
         split: one of SPLITS.
         image: the render or photo.
-        masks: the label image of each of the MASKS; of a photo its one hand-made mask.
+        masks: the label image of each kind of mask that the source has; of a photo its
+            one hand-made mask stands for each.
     """
 
     frame_id: str
@@ -52,7 +53,7 @@ def split_of(frame_id: str) -> str:
 
 
 def find_frames(
-    names: Iterable[str],
+    names: Collection[str],
 ) -> tuple[list[Frame], dict[str, str], list[str]]:
     """Returns the frames, in order of id, and what is wrong with the file list.
 
@@ -65,15 +66,17 @@ def find_frames(
         photos_without_mask: list of ids of photos that have no `g_` file.
     """
     files, problems = _by_kind(names)
+    mask_kinds = kaggle_layout.masks_among(names)
+    kinds = (RENDER, *mask_kinds)
     frames = []
-    for frame_id in sorted(set().union(*(files[kind] for kind in KINDS))):
-        missing = [kind for kind in KINDS if frame_id not in files[kind]]
+    for frame_id in sorted(set().union(*(files[kind] for kind in kinds))):
+        missing = [kind for kind in kinds if frame_id not in files[kind]]
         if missing:
             problems[frame_id] = "missing partner: " + ", ".join(
                 f"no {kaggle_layout.frame_file(kind, frame_id)}" for kind in missing
             )
         if frame_id not in problems:
-            masks = {kind: files[kind][frame_id] for kind in MASKS}
+            masks = {kind: files[kind][frame_id] for kind in mask_kinds}
             image = files[RENDER][frame_id]
             frames.append(Frame(frame_id, split_of(frame_id), image, masks))
     photos = files[kaggle_layout.PHOTO]
@@ -83,7 +86,7 @@ def find_frames(
         problems[frame_id] = f"missing partner: no {missing_file}"
     for frame_id in sorted(photos.keys() & masks_of_photos.keys()):
         if frame_id not in problems:
-            masks = dict.fromkeys(MASKS, masks_of_photos[frame_id])
+            masks = dict.fromkeys(mask_kinds, masks_of_photos[frame_id])
             frames.append(Frame(frame_id, REAL, photos[frame_id], masks))
     return frames, problems, sorted(photos.keys() - masks_of_photos.keys())
 
@@ -92,7 +95,7 @@ def _by_kind(
     names: Iterable[str],
 ) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
     """Returns names by kind and frame id, and a problem for each id that is twice."""
-    kinds = (*KINDS, kaggle_layout.PHOTO, kaggle_layout.PHOTO_MASK)
+    kinds = (*kaggle_layout.KINDS, kaggle_layout.PHOTO, kaggle_layout.PHOTO_MASK)
     files: dict[str, dict[str, str]] = {kind: {} for kind in kinds}
     problems = {}
     for name in sorted(names):

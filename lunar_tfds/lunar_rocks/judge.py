@@ -166,17 +166,15 @@ def judge(
         boxes: of its large rocks.
     """
     statistics = Statistics()
-    table = _count_pairs(ids)
     statistics.pixel_counts[frame.split] = {
-        mask_name(GROUND_MASK): table.sum(axis=1).tolist(),
-        mask_name(CLEAN_MASK): table.sum(axis=0).tolist(),
+        mask_name(kind): Image.fromarray(of_kind).histogram()[:NUM_CLASSES]
+        for kind, of_kind in ids.items()
     }
     if frame.is_photo:
         return statistics
     if rock_threshold != palette.ROCK_THRESHOLD:
         ids = {kind: palette.class_ids(rgb) for kind, rgb in pixels.masks.items()}
-        table = _count_pairs(ids)
-    statistics.cases |= _cases(pixels, ids, table, boxes)
+    statistics.cases |= _cases(pixels, ids, boxes)
     for name, (holds, total) in statistics.cases.items():
         statistics.frames[name] = int(total > 0)
         statistics.broken[name] = int(holds < RULES[name].share * total)
@@ -184,25 +182,35 @@ def judge(
 
 
 def _cases(
-    pixels: Pixels, ids: dict[str, np.ndarray], table: np.ndarray, boxes: list[Box]
+    pixels: Pixels, ids: dict[str, np.ndarray], boxes: list[Box]
 ) -> dict[str, list[int]]:
-    """Returns [cases where it holds, all cases] of each rule in a render."""
-    ground, clean = ids[GROUND_MASK], ids[CLEAN_MASK]
-    bare, sky, small, _ = table.sum(axis=1).tolist()
+    """Returns [cases where it holds, all cases] of each rule that can be asked."""
+    labels = ids.get(GROUND_MASK, ids.get(CLEAN_MASK))
+    assert labels is not None
+    bare, small = _count(labels, GROUND), _count(labels, SMALL_ROCK)
+    cases = {
+        "sky_is_dark": _sky_dark(labels, pixels.top),
+        "sky_is_above": _sky_above(labels[:, ::8]),
+        "ground_is_common": [bare, bare + small],
+        "boxes_hold_large_rocks": _boxes(labels, boxes),
+    }
+    return cases | _cases_of_both(pixels, ids) if len(ids) > 1 else cases
+
+
+def _cases_of_both(pixels: Pixels, ids: dict[str, np.ndarray]) -> dict[str, list[int]]:
+    """Returns the same of the rules between the two masks."""
+    table = _count_pairs(ids)
     both_sky = int(table[SKY, SKY])
+    all_sky = int(table[SKY].sum() + table[:, SKY].sum())
     rocks = table[SMALL_ROCK:, SMALL_ROCK:]
-    overlap = _overlap(pixels.masks[GROUND_MASK], clean)
+    overlap = _overlap(pixels.masks[GROUND_MASK], ids[CLEAN_MASK])
     return {
-        "sky_is_dark": _sky_dark(ground, pixels.top),
-        "sky_is_above": _sky_above(ground[:, ::8]),
-        "skies_agree": [both_sky, sky + int(table[:, SKY].sum()) - both_sky],
+        "skies_agree": [both_sky, all_sky - both_sky],
         "rocks_agree": [int(rocks.trace()), int(rocks.sum())],
         "overlaps_are_large": [
             int(overlap[LARGE_ROCK]),
             int(overlap[SMALL_ROCK:].sum()),
         ],
-        "ground_is_common": [bare, bare + small],
-        "boxes_hold_large_rocks": _boxes(ground, boxes),
     }
 
 

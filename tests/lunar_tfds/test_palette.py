@@ -10,7 +10,13 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from lunar_tfds import palette
-from lunar_tfds.lunar_rocks import annotations, decode, frame_files, judge, sources
+from lunar_tfds.lunar_rocks import (
+    annotations,
+    decode,
+    folder_source,
+    frame_files,
+    judge,
+)
 from tests.support import building, tiny_frames
 
 
@@ -128,7 +134,7 @@ CLASSES = [order for order in itertools.permutations(range(4)) if order != (0, 1
 def test_swapped_classes_stop_the_set(folder, order):
     """All 23 permutations of the classes, with the colours right for each kind."""
     total = judge.Statistics()
-    source = sources.FolderSource(folder)
+    source = folder_source.FolderSource(folder)
     boxes = annotations.read_boxes(source.read("bounding_boxes.csv"))
     swap = np.array(order, np.uint8)
     for frame in frame_files.find_frames(source.sizes)[0]:
