@@ -1,0 +1,52 @@
+"""May a dataset be built from what a source turned out to hold?"""
+
+import dataclasses
+from collections.abc import Mapping
+
+from lunar_tfds.lunar_rocks import colors, hypotheses, judge, partners, problems
+from lunar_tfds.lunar_rocks.label_statistics import Statistics
+from lunar_tfds.lunar_rocks.sources import Source
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What to say of a source that has been looked at.
+
+    Attributes:
+        stops: why a build must stop, as an error says it; '' if it need not.
+        notes: what is worth knowing besides, a line each.
+        undecided: meanings of the colours that nothing tells from the right one.
+    """
+
+    stops: str
+    notes: list[str]
+    undecided: list[str]
+
+
+def verdict(
+    source: Source, statistics: Statistics, bad: Mapping[str, str], *, leave_out: bool
+) -> Verdict:
+    """Returns the Verdict on a source.
+
+    A frame with a problem stops a build that is not to leave it out. A set stops it
+    when many of its masks have wrong colours, or its colours clearly mean something
+    else. Rules about labels are told, and stop nothing.
+
+    Args:
+        source: what was looked at.
+        statistics: of all its frames.
+        bad: reason by frame id, for the frames that cannot be used.
+        leave_out: whether those frames may be missing.
+    """
+    compared = hypotheses.compare(statistics)
+    meaning = hypotheses.explanation(compared)
+    notes = judge.broken_rules(statistics)
+    faults = [colors.explanation(statistics), meaning if compared.stops else ""]
+    if meaning and not compared.stops:
+        notes.append(meaning)
+    fault = " ".join(filter(None, faults))
+    stops = fault
+    if bad and not (leave_out and statistics.pixel_counts):
+        hint = " ".join(filter(None, [fault, partners.hint(source, bad)]))
+        stops = problems.message(bad, source.description, hint)
+    return Verdict(stops, notes, [str(meaning) for meaning in compared.undecided])
