@@ -55,9 +55,12 @@ def check(masks: dict[str, np.ndarray], frame: Frame, reasons: list[str]) -> Sta
 
 def _most_frequent(colors: np.ndarray) -> tuple[str, int]:
     """Returns the most frequent of uint8 [n, 3] as '(9, 8, 7)', and its count."""
-    found, counts = np.unique(colors, axis=0, return_counts=True)
+    # Rows as whole numbers: numpy sorts those twenty times as fast.
+    codes = colors.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    found, counts = np.unique(codes, return_counts=True)
     most = counts.argmax()
-    return str(tuple(found[most].tolist())), int(counts[most])
+    color = tuple(int(found[most]).to_bytes(3, "big"))
+    return str(color), int(counts[most])
 
 
 def explanation(statistics: Statistics) -> str:

@@ -34,3 +34,12 @@ def hint(source: Source, bad: Mapping[str, str]) -> str:
         f"{len(missing)} frames lack their {kind} alone, and nothing else is wrong: "
         f"was it removed on purpose? {remedy}."
     )
+
+
+def no_frame(source: Source) -> str:
+    """Returns what to say of a source without a frame that can be used."""
+    render, *masks = (kaggle_layout.frame_file(k, "0001") for k in kaggle_layout.KINDS)
+    return (
+        f"No complete frame in the {source.description}: a frame is {render} with "
+        f"{' or '.join(masks)}, or with both."
+    )

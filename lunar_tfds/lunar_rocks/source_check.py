@@ -12,7 +12,6 @@ from lunar_tfds.lunar_rocks import (
     annotations,
     frame_files,
     parallel,
-    problems,
     verify,
 )
 from lunar_tfds.lunar_rocks.frame_files import Frame
@@ -58,15 +57,13 @@ def look_over(
     if read_files:
         bad |= _damaged(source, findings.jobs)
     findings.jobs = [job for job in findings.jobs if job.frame.frame_id not in bad]
-    if bad and not leave_out:
-        statistics = Statistics()
-        if read_files:  # What only pixels show comes in the same list.
-            statistics, more = look_at_all(source, findings.jobs)
-            bad |= more
-        raise ValueError(verdict(source, statistics, bad, leave_out=False).stops)
-    if not findings.jobs:
-        raise ValueError(_no_frame(source) + problems.listing(bad))
-    return findings
+    if findings.jobs and (leave_out or not bad):
+        return findings
+    statistics = Statistics()
+    if read_files:  # What only pixels show comes in the same list.
+        statistics, more = look_at_all(source, findings.jobs)
+        bad |= more
+    raise ValueError(verdict(source, statistics, bad, leave_out=leave_out).stops)
 
 
 def list_frames(source: Source, max_frames: int | None = None) -> Findings:
@@ -109,14 +106,6 @@ def look_at_all(
         if problem:
             bad[frame_id] = problem
     return statistics, bad
-
-
-def _no_frame(source: Source) -> str:
-    render, *masks = (kaggle_layout.frame_file(k, "0001") for k in kaggle_layout.KINDS)
-    return (
-        f"No complete frame in the {source.description}: a frame is {render} with "
-        f"{' or '.join(masks)}, or with both."
-    )
 
 
 def _first_of_each_split(frames: list[Frame], count: int | None) -> list[Frame]:

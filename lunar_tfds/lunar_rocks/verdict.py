@@ -46,7 +46,9 @@ def verdict(
         notes.append(meaning)
     fault = " ".join(filter(None, faults))
     stops = fault
-    if bad and not (leave_out and statistics.pixel_counts):
+    if bad and not leave_out:
         hint = " ".join(filter(None, [fault, partners.hint(source, bad)]))
         stops = problems.message(bad, source.description, hint)
+    elif not (fault or statistics.pixel_counts):
+        stops = partners.no_frame(source) + problems.listing(bad)
     return Verdict(stops, notes, [str(meaning) for meaning in compared.undecided])

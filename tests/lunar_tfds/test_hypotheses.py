@@ -114,9 +114,7 @@ def without_sky(scenes):
     return [
         dataclasses.replace(
             scene,
-            pixels=dataclasses.replace(
-                scene.pixels, masks=change(scene.pixels.masks)
-            ),
+            pixels=dataclasses.replace(scene.pixels, masks=change(scene.pixels.masks)),
         )
         for scene in scenes
     ]

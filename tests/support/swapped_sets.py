@@ -46,7 +46,7 @@ def recolour(rgb, order):
 
 
 def meaning_of(order, kinds, present=MASKS):
-    """Returns the Meaning of the colours that `recolour` paints in some of the kinds."""
+    """Returns the Meaning of what `recolour` paints in some of the kinds."""
     back = tuple(int(color) for color in np.argsort(order))
     return hypotheses.Meaning(
         tuple((k, back if k in kinds else RIGHT) for k in reversed(sorted(present)))
