@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from absl import logging
 
 from commands import common
-from lunar_tfds import command_line, settings
+from lunar_tfds import command_line, opening, settings
 from lunar_tfds.atomic_files import write_text
 from lunar_tfds.settings import at_least, setting
 from model.export import formats, placement, verification
@@ -80,9 +80,11 @@ def export(config: ExportConfig) -> int:
     placement.check_output(output, config.format, predictor.path, config.overwrite)
     make_output_folder(output.parent)
     builder = batching.open_dataset(config.data_dir)
+    there = opening.masks(builder)
+    # Only what an export changes is scored: another kind of mask does as well.
+    kind = predictor.mask_kind if predictor.mask_kind in there else there[0]
     scored, calibrated = (
-        Selection(split, predictor.mask_kind)
-        for split in (config.split, config.calibration_split)
+        Selection(split, kind) for split in (config.split, config.calibration_split)
     )
     examples = batching.example_dataset(builder, scored)
     images = (

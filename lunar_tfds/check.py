@@ -51,8 +51,8 @@ def main(check: Check) -> int:
     bad |= findings.left_out
     judged = verdict(source, statistics, bad, leave_out=leave_out)
     print("\n".join([*class_shares(statistics), *rules(statistics)]))
-    told = [note for note in judged.notes if note not in judge.broken_rules(statistics)]
-    print(*told, sep="\n", end="\n" if told else "")
+    if judged.note:
+        print(judged.note)
     if judged.stops:
         print(f"A build stops. {judged.stops}")
         return command_line.EXIT_ERROR

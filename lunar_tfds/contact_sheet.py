@@ -114,6 +114,7 @@ class Sheet:
 def main(sheet: Sheet) -> None:
     """Reads the dataset and writes the sheet."""
     builder = opening.open_dataset(sheet.data_dir)
+    opening.check_mask(builder, sheet.mask)
     split = opening.resolve_split(builder, sheet.split)
     if not builder.info.splits[split].num_examples:
         raise ValueError(f"No example in {sheet.split!r}. Choose a larger part.")

@@ -44,8 +44,9 @@ _FRAME = re.compile(
 )
 # Names with a dot in front are hidden files, such as macOS's "._PCAM5.png".
 _PHOTO = re.compile(
-    rf"{PHOTOS}/(?:g_([^/.][^/]*)\.png|(?!g_)([^/.][^/]*)\.(?:png|jpe?g))", re.I
+    rf"{PHOTOS}/(?:g_([^/.][^/]*)\.png|(?!g_[^/.])([^/.][^/]*)\.(?:png|jpe?g))", re.I
 )
+_PICTURE = re.compile(r".*\.(?:png|jpe?g)", re.I)
 _JPEG = re.compile(r".*\.jpe?g", re.I)
 _TEXT = re.compile(rf"{re.escape(BOXES_FILE)}|[^.].*_IDs\.txt")
 
@@ -104,6 +105,11 @@ def masks_among(names: Iterable[str]) -> tuple[str, ...]:
     """
     kinds = {parsed[0] for name in names if (parsed := parse(name))}
     return tuple(kind for kind in MASKS if kind in kinds) or MASKS
+
+
+def is_picture(name: str) -> bool:
+    """Returns whether a file of this name may be a picture of the dataset."""
+    return bool(_PICTURE.fullmatch(name))
 
 
 def is_jpeg(name: str) -> bool:

@@ -6,8 +6,9 @@ from typing import Any
 import tensorflow_datasets as tfds
 from absl import logging
 
-from lunar_tfds import palette
-from lunar_tfds.lunar_rocks import reuse
+from lunar_tfds import kaggle_layout, palette
+from lunar_tfds.kaggle_layout import mask_name
+from lunar_tfds.lunar_rocks import encode, reuse
 from lunar_tfds.lunar_rocks.frame_files import SPLITS
 
 NAME = "lunar_rocks"
@@ -77,6 +78,25 @@ def resolve_split(builder: tfds.core.DatasetBuilder, split: str) -> str:
             f"{split!r} is no split expression: {reason} {_SPLITS_ARE}"
         ) from error
     return resolved
+
+
+def masks(builder: tfds.core.DatasetBuilder) -> tuple[str, ...]:
+    """Returns the kinds of mask that a built dataset has: 'ground', 'clean' or both."""
+    return encode.masks_of(builder.info.features)
+
+
+def check_mask(builder: tfds.core.DatasetBuilder, mask: str) -> None:
+    """Raises ValueError if a built dataset has no mask of a kind, 'ground' or 'clean'.
+
+    Its source had the other one alone.
+    """
+    there = masks(builder)
+    if mask not in there:
+        raise ValueError(
+            f"The dataset in {builder.data_dir} has no {mask_name(mask)}, only "
+            f"{', '.join(map(mask_name, there))}: use --mask={there[0]}, or build it "
+            f"from a copy that has {kaggle_layout.IMAGES}/{mask} as well."
+        )
 
 
 def identity(builder: tfds.core.DatasetBuilder) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 
 from lunar_tfds.kaggle_layout import defects_file
 from lunar_tfds.lunar_rocks.frame_files import REAL, RENDER_SPLITS
-from lunar_tfds.opening import resolve_split, split_names
+from lunar_tfds.opening import check_mask, resolve_split, split_names
 from pipeline import execution, protocols
 from pipeline.selection import Selection
 
@@ -77,15 +77,16 @@ def find(builder: tfds.core.DatasetBuilder, selection: Selection) -> Examples:
 
     Args:
         builder: a built `tfds.core.DatasetBuilder` of `lunar_rocks`.
-        selection: its mask does not matter here.
+        selection: of which mask does not matter, only that it is there.
 
     Raises:
-        ValueError: the dataset has no such split, the defect lists leave nothing, one
-            of them was not in the source, or the dataset lacks frames that the
-            protocol needs.
+        ValueError: the dataset has no such split or mask, the defect lists leave
+            nothing, one of them was not in the source, or the dataset lacks frames
+            that the protocol needs.
     """
     split, protocol = selection.split, selection.protocol
     exclude_defects = selection.exclude_defects
+    check_mask(builder, selection.mask)
     _check_defects(builder, exclude_defects)
     if protocol is not None:
         wanted = protocols.frame_ids(protocol, split)

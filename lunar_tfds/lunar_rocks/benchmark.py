@@ -22,7 +22,7 @@ import tensorflow_datasets as tfds
 
 import lunar_tfds
 from lunar_tfds import command_line, cores, kaggle_layout, memory, settings
-from lunar_tfds.lunar_rocks import decode, frame_files, parallel, sources
+from lunar_tfds.lunar_rocks import decode, folder_source, frame_files, parallel
 from lunar_tfds.settings import at_least, setting
 
 
@@ -91,7 +91,7 @@ def floor(source: pathlib.Path, folder: pathlib.Path) -> None:
         source: folder in the Kaggle layout.
         folder: where the copies go.
     """
-    files = sources.FolderSource(source)
+    files = folder_source.FolderSource(source)
     frames, _, _ = frame_files.find_frames(files.sizes)
 
     def work(frame: frame_files.Frame) -> bytes:

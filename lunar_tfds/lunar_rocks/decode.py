@@ -6,8 +6,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from lunar_tfds import pictures
-from lunar_tfds.lunar_rocks import png, problems
+from lunar_tfds import kaggle_layout, pictures
+from lunar_tfds.lunar_rocks import jpeg, png, problems
 from lunar_tfds.lunar_rocks.frame_files import Frame
 
 # Sky reaches the upper edge of every frame that has any, so these rows tell, px.
@@ -43,7 +43,9 @@ def decode(files: dict[str, bytes], frame: Frame, reasons: list[str]) -> Pixels:
     if frame.image in files:
         with problems.of_file(frame.image, reasons):
             image = files[frame.image]
-            if not png.is_rgb(image):
+            if kaggle_layout.is_jpeg(frame.image):
+                image = pictures.to_png(jpeg.to_rgb(image), compress_level=1)
+            elif not png.is_rgb(image):
                 image = pictures.to_png(to_rgb(image), compress_level=1)
             if not frame.is_photo:
                 top = to_rgb(png.top_rows(image, TOP_ROWS))[:TOP_ROWS]

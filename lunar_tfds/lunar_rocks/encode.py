@@ -1,9 +1,12 @@
 """Step 6 of a frame: what was read of it becomes the example that TFDS stores."""
 
+import os
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from etils import epath
 
 from lunar_tfds import kaggle_layout, palette
 from lunar_tfds.kaggle_layout import MASKS, mask_name
@@ -17,8 +20,12 @@ _MASK_DOCS = {
 }
 
 
-def features() -> tfds.features.FeaturesDict:
-    """Returns the features of an example."""
+def features(masks: Sequence[str] = MASKS) -> tfds.features.FeaturesDict:
+    """Returns the features of an example.
+
+    Args:
+        masks: the kinds of mask that it has.
+    """
     return tfds.features.FeaturesDict(
         {
             "image": tfds.features.Image(
@@ -27,7 +34,7 @@ def features() -> tfds.features.FeaturesDict:
                 doc=f"The render, {kaggle_layout.FRAME_WIDTH}x"
                 f"{kaggle_layout.FRAME_HEIGHT}, or the photo, of any size.",
             ),
-            **{mask_name(kind): _mask(_MASK_DOCS[kind]) for kind in MASKS},
+            **{mask_name(kind): _mask(_MASK_DOCS[kind]) for kind in masks},
             "frame_id": tfds.features.Text(doc="'0001' of a render, 'PCAM5' a photo."),
             "objects": tfds.features.Sequence(
                 {"bbox": tfds.features.BBoxFeature()},
@@ -36,6 +43,22 @@ def features() -> tfds.features.FeaturesDict:
             "defects": {name: _defect(name) for name in kaggle_layout.DEFECTS},
         }
     )
+
+
+def masks_of(features: Container[str]) -> tuple[str, ...]:
+    """Returns the kinds of mask among features, or in an example."""
+    return tuple(kind for kind in MASKS if mask_name(kind) in features)
+
+
+def built_masks(folder: str | os.PathLike) -> tuple[str, ...]:
+    """Returns the kinds of mask of a built dataset; all where none is built yet.
+
+    Args:
+        folder: of the dataset's version, with its features.json.
+    """
+    if not (epath.Path(folder) / "features.json").exists():
+        return MASKS
+    return masks_of(tfds.features.FeaturesDict.from_config(os.fspath(folder)))
 
 
 def _mask(doc: str) -> tfds.features.LabeledImage:
@@ -64,13 +87,13 @@ def encode(
     Args:
         frame: the frame.
         image: an 8-bit RGB PNG file.
-        ids: uint8 [height, width] by kind of mask.
+        ids: uint8 [height, width] by kind of mask, for each that there is.
         boxes: of its large rocks.
         defects: the defects whose list names the frame.
     """
     return {
         "image": image,
-        **{mask_name(kind): png.encode_ids(ids[kind]) for kind in MASKS},
+        **{mask_name(kind): png.encode_ids(ids[kind]) for kind in ids},
         "frame_id": frame.frame_id,
         "objects": [{"bbox": _bbox(*box)} for box in boxes],
         "defects": {name: name in defects for name in kaggle_layout.DEFECTS},

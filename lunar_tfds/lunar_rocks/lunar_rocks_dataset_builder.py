@@ -33,6 +33,8 @@ THRESHOLD_REASON = (
     "In ground files rocks go darker with distance; a rock counts from this intensity "
     "of 255. The author suggests 50 to 200 and used 100."
 )
+_MANUAL = "manual"  # What TFDS calls its manual folder.
+_AS_IT_IS = tfds.download.GenerateMode.REUSE_DATASET_IF_EXISTS
 
 
 @dataclasses.dataclass(eq=False)
@@ -79,19 +81,31 @@ class Builder(tfds_internals.StreamingBuilder):
     def __init__(self, *, leave_out_bad_frames: bool | None = None, **kwargs: Any):
         self._arguments = {"leave_out_bad_frames": leave_out_bad_frames, **kwargs}
         self._leave_out_bad_frames = leave_out_bad_frames
+        # What is built anew may have other masks than what lies in the folder.
+        self._masks: tuple[str, ...] | None = None
+        self._new_info: tfds.core.DatasetInfo | None = None
         super().__init__(**kwargs)
 
     def __reduce__(self):
         return functools.partial(type(self), **self._arguments), ()
 
     def _info(self) -> tfds.core.DatasetInfo:
-        """Returns the dataset's features, description and metadata."""
+        """Returns the dataset's features, description and metadata.
+
+        A dataset that is there keeps the masks that it was built with.
+        """
+        masks = self._masks or encode.built_masks(self.data_path)
         return self.dataset_info_from_configs(
-            features=encode.features(),
-            supervised_keys=("image", kaggle_layout.mask_name(kaggle_layout.GROUND)),
+            features=encode.features(masks),
+            supervised_keys=("image", kaggle_layout.mask_name(masks[0])),
             homepage=f"https://www.kaggle.com/datasets/{sources.HANDLE}",
             metadata=tfds.core.MetadataDict(),
         )
+
+    @property
+    def info(self) -> tfds.core.DatasetInfo:
+        """What is known of the dataset."""
+        return self._new_info or super().info
 
     @property
     def _leave_out(self) -> bool:
@@ -116,8 +130,8 @@ class Builder(tfds_internals.StreamingBuilder):
         Args:
             download_dir: where Kaggle downloads and the default manual folder are.
             download_config: tfds.download.DownloadConfig; `manual_dir` is the folder
-                with the dataset. Without one, as in `tfds.load`, a dataset that is
-                there is used without a look at any source.
+                with the dataset, or its zip. Without a config, as in `tfds.load`, a
+                dataset that is there is used without a look at any source.
             **kwargs: of tfds.core.DatasetBuilder.download_and_prepare.
 
         Raises:
@@ -126,26 +140,49 @@ class Builder(tfds_internals.StreamingBuilder):
         """
         config = download_config or tfds.download.DownloadConfig()
         downloads = tfds.core.Path(download_dir or self.data_dir_root / "downloads")
-        self._manual_dir = tfds.core.Path(config.manual_dir or downloads / "manual")
-        self._manual_dir = self._manual_dir.expanduser()
-        as_is = tfds.download.GenerateMode.REUSE_DATASET_IF_EXISTS
-        if self.is_prepared() and download_config and config.download_mode == as_is:
-            self._check_reuse(config.max_examples_per_split)
+        downloads = downloads.expanduser()
         if not self.is_prepared() or config.download_mode.overwrite_dataset:
+            _ = self._leave_out  # A wrong value stops here, before a download.
+            self._source = _named_source(config) or _unnamed_source(downloads)
+            logging.info("Building lunar_rocks from the %s.", self._source.description)
+            self._take_masks(self._source.masks)
+            self._tell_of_jpeg()
             unfinished_builds.remove(self.data_dir_root / self.name)
+        elif download_config and config.download_mode == _AS_IT_IS:
+            named = _named_source(config)
+            if source := named or sources.find_source(downloads / _MANUAL):
+                self._check_reuse(source, config.max_examples_per_split)
         super().download_and_prepare(
             download_dir=download_dir, download_config=download_config, **kwargs
         )
 
-    def _check_reuse(self, max_examples: int | None) -> None:
+    def _take_masks(self, masks: tuple[str, ...]) -> None:
+        """Makes the dataset to build one with the masks of its source."""
+        for kind in sorted(set(kaggle_layout.MASKS) - set(masks)):
+            logging.warning(
+                "No %s, so the dataset has no %s, only %s.",
+                f"{kaggle_layout.IMAGES}/{kind}",
+                kaggle_layout.mask_name(kind),
+                ", ".join(map(kaggle_layout.mask_name, masks)),
+            )
+        if masks != encode.masks_of(self.info.features):
+            self._masks = masks
+            self._new_info = self._info()
+
+    def _tell_of_jpeg(self) -> None:
+        if count := sum(map(kaggle_layout.is_jpeg, self._source.sizes)):
+            logging.warning(
+                "%d pictures are JPEG files, which have lost the fine grain of the "
+                "originals: train and score on the PNG files if you can get them.",
+                count,
+            )
+
+    def _check_reuse(self, source: sources.Source, max_examples: int | None) -> None:
         """Raises ValueError if another dataset is asked for than the one there is."""
-        if source := sources.find_source(self._manual_dir):
-            wanted = reuse.Making(
-                sources.fingerprint(source), max_examples, self.ground_threshold
-            )
-            reuse.check(
-                self.data_dir, self.info.metadata, source, wanted, self._leave_out
-            )
+        wanted = reuse.Making(
+            sources.fingerprint(source), max_examples, self.ground_threshold
+        )
+        reuse.check(self.data_dir, self.info.metadata, source, wanted, self._leave_out)
 
     @contextlib.contextmanager
     def streams(
@@ -160,9 +197,7 @@ class Builder(tfds_internals.StreamingBuilder):
         self._statistics = Statistics()
         self._bad: dict[str, str] = {}
         self._notes: list[tfds.core.Path] = []
-        leave_out = self._leave_out  # A wrong value stops here, before a download.
-        self._source = self._find_source(dl_manager)
-        self._look_over(leave_out=leave_out, read_files=not uses_beam)
+        self._look_over(leave_out=self._leave_out, read_files=not uses_beam)
         if uses_beam:
             yield None
             return
@@ -187,20 +222,6 @@ class Builder(tfds_internals.StreamingBuilder):
                 for split, jobs in self._jobs.items()
             }
 
-    def _find_source(self, dl_manager: tfds.download.DownloadManager) -> sources.Source:
-        try:
-            folder = dl_manager.manual_dir
-        except AssertionError:  # It does not exist, or is empty.
-            folder = self._manual_dir
-        source = sources.find_source(folder) or sources.download()
-        if source is None:
-            raise ValueError(
-                f"No lunar_rocks source in {folder}: neither images/render (there or "
-                f"one folder deeper) nor a zip that holds it.\n{sources.STEPS}"
-            )
-        logging.info("Building lunar_rocks from the %s.", source.description)
-        return source
-
     def _look_over(self, *, leave_out: bool, read_files: bool) -> None:
         """Finds the jobs of each split that has any, in the order of its examples."""
         findings = source_check.look_over(
@@ -223,6 +244,13 @@ class Builder(tfds_internals.StreamingBuilder):
             if jobs:
                 order = tfds_internals.in_order(split, jobs)
                 self._jobs[split] = [jobs[frame_id] for frame_id in order]
+            elif split == frame_files.REAL:
+                logging.warning(
+                    "No labelled photo in %s, where photos are looked for: split %s is "
+                    "left out.",
+                    kaggle_layout.PHOTOS,
+                    split,
+                )
             else:
                 logging.warning("Split %s has no frames and is left out.", split)
 
@@ -268,13 +296,16 @@ class Builder(tfds_internals.StreamingBuilder):
         judged = verdict(
             self._source, self._statistics, self._left_out, leave_out=self._leave_out
         )
-        for note in judged.notes:
-            logging.warning(note)
+        for line in judge.broken_rules(self._statistics):
+            logging.warning(line)
+        if judged.note:
+            logging.warning(judged.note)
         if judged.stops:
             raise ValueError(judged.stops)
         self.info.metadata.update(
             source=self._source.description,
             source_fingerprint=sources.fingerprint(self._source),
+            masks=[kaggle_layout.mask_name(kind) for kind in self._source.masks],
             max_examples_per_split=self._max_examples,
             class_pixel_counts=self._statistics.pixel_counts,
             ground_threshold=self.ground_threshold,
@@ -292,3 +323,31 @@ class Builder(tfds_internals.StreamingBuilder):
             notes = beam_pipeline.read_notes(path)
             self._statistics.add(notes.statistics)
             self._bad |= notes.problems
+
+
+def _named_source(config: tfds.download.DownloadConfig) -> sources.Source | None:
+    """Returns the source that the user named as manual folder, or None if none was."""
+    if not config.manual_dir:
+        return None
+    path = tfds.core.Path(config.manual_dir).expanduser()
+    try:
+        return sources.open_source(path)
+    except ValueError as error:
+        raise ValueError(f"--manual_dir: {error}") from error
+
+
+def _unnamed_source(downloads: tfds.core.Path) -> sources.Source:
+    """Returns the source in TFDS's own manual folder, else what Kaggle gives."""
+    folder = downloads / _MANUAL
+    # TFDS's test case of datasets puts its folder of examples here.
+    manager = tfds.download.DownloadManager(
+        download_dir=downloads,
+        manual_dir=folder,
+        manual_dir_instructions=sources.STEPS,
+    )
+    with contextlib.suppress(AssertionError):  # It does not exist, or is empty.
+        folder = manager.manual_dir
+    source = sources.find_source(folder) or sources.download()
+    if source is None:
+        raise ValueError(f"No dataset in {folder}.\n{sources.STEPS}")
+    return source

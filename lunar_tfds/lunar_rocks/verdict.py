@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
-from lunar_tfds.lunar_rocks import colors, hypotheses, judge, partners, problems
+from lunar_tfds.lunar_rocks import colors, hypotheses, partners, problems
 from lunar_tfds.lunar_rocks.label_statistics import Statistics
 from lunar_tfds.lunar_rocks.sources import Source
 
@@ -14,12 +14,12 @@ class Verdict:
 
     Attributes:
         stops: why a build must stop, as an error says it; '' if it need not.
-        notes: what is worth knowing besides, a line each.
+        note: what the colours may mean besides; '' where nothing is to be said.
         undecided: meanings of the colours that nothing tells from the right one.
     """
 
     stops: str
-    notes: list[str]
+    note: str
     undecided: list[str]
 
 
@@ -30,7 +30,7 @@ def verdict(
 
     A frame with a problem stops a build that is not to leave it out. A set stops it
     when many of its masks have wrong colours, or its colours clearly mean something
-    else. Rules about labels are told, and stop nothing.
+    else. Nothing else does.
 
     Args:
         source: what was looked at.
@@ -40,15 +40,12 @@ def verdict(
     """
     compared = hypotheses.compare(statistics)
     meaning = hypotheses.explanation(compared)
-    notes = judge.broken_rules(statistics)
     faults = [colors.explanation(statistics), meaning if compared.stops else ""]
-    if meaning and not compared.stops:
-        notes.append(meaning)
-    fault = " ".join(filter(None, faults))
-    stops = fault
+    stops = fault = " ".join(filter(None, faults))
     if bad and not leave_out:
         hint = " ".join(filter(None, [fault, partners.hint(source, bad)]))
         stops = problems.message(bad, source.description, hint)
     elif not (fault or statistics.pixel_counts):
         stops = partners.no_frame(source) + problems.listing(bad)
-    return Verdict(stops, notes, [str(meaning) for meaning in compared.undecided])
+    note = "" if compared.stops else meaning
+    return Verdict(stops, note, [str(meaning) for meaning in compared.undecided])

@@ -1,10 +1,10 @@
 """Step 2 of a frame: are its files whole, and of the right size?
 
-No pixel is decoded.
+No pixel of a PNG file is decoded.
 """
 
 from lunar_tfds import kaggle_layout
-from lunar_tfds.lunar_rocks import load, png, problems
+from lunar_tfds.lunar_rocks import jpeg, load, png, problems
 from lunar_tfds.lunar_rocks.frame_files import Frame
 from lunar_tfds.lunar_rocks.sources import Source
 
@@ -22,15 +22,23 @@ def verify(
     sound = {}
     for name, data in files.items():
         with problems.of_file(name, reasons):
-            header = png.verify(data)
-            size = header.width, header.height
+            size = _size(name, data)
             if not frame.is_photo and size != kaggle_layout.FRAME_SIZE:
                 raise ValueError(
-                    f"wrong size: {header.width}x{header.height}, a frame is "
+                    f"wrong size: {size[0]}x{size[1]}, a frame is "
                     f"{kaggle_layout.FRAME_WIDTH}x{kaggle_layout.FRAME_HEIGHT}"
                 )
             sound[name] = data
     return sound
+
+
+def _size(name: str, data: bytes) -> tuple[int, int]:
+    """Returns (width, height) of a whole file, px."""
+    if kaggle_layout.is_jpeg(name):  # No checksums: decoding alone shows damage.
+        height, width, _ = jpeg.to_rgb(data).shape
+        return width, height
+    header = png.verify(data)
+    return header.width, header.height
 
 
 def find_problem(source: Source, frame: Frame) -> str | None:

@@ -95,8 +95,8 @@ def damage(folder):
     return {
         "0001": "images/render/render0001.png: truncated",
         "0002": "missing partner: no images/clean/clean0002.png",
-        "0003": "images/ground/ground0003.png: wrong size: 360x240, a frame is 720x480; "
-        "images/clean/clean0003.png: not a PNG file",
+        "0003": "images/ground/ground0003.png: wrong size: 360x240, a frame is "
+        "720x480; images/clean/clean0003.png: not a PNG file",
         "0005": "images/ground/ground0005.png: ",
         "PCAM1": "real_moon_images/PCAM1.png: empty file",
     }

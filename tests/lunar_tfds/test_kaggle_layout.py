@@ -30,7 +30,7 @@ def test_what_is_named_is_read_back(kind):
         ("render/render0001.png", None),
         ("real_moon_images/._PCAM5.png", None),
         ("real_moon_images/g_.png", ("photo", "g_")),
-        ("real_moon_images/PCAM5.jpg", None),
+        ("real_moon_images/PCAM5.jpg", ("photo", "PCAM5")),
     ],
 )
 def test_other_names(name, parsed):

@@ -10,7 +10,8 @@ import zlib
 
 import pytest
 
-from lunar_tfds.lunar_rocks import sources
+from lunar_tfds.lunar_rocks import folder_source, search, sources, zip_source
+from lunar_tfds.lunar_rocks.folder_source import FolderSource
 from tests.support import building, tiny_frames
 
 
@@ -34,18 +35,20 @@ def assert_like_the_folder(plain, manual_dir, data_dir):
     assert builder.info.metadata[key] == plain[0].info.metadata[key]
 
 
-def test_a_remote_folder_is_listed_like_a_local_one(folder, monkeypatch):
-    expected = sources.FolderSource(folder).sizes
-    # Of this module only: epath itself asks the same question of the system.
-    path = types.SimpleNamespace(isdir=lambda _: False)
-    monkeypatch.setattr(sources, "os", types.SimpleNamespace(path=path))
-    assert sources.FolderSource(folder).sizes == expected
+def test_a_remote_folder_is_listed_like_a_local_one(folder, tmp_path, monkeypatch):
+    building.copy(folder, tmp_path / "k" / "nested")
+    expected = sources.find_source(tmp_path / "k").sizes
+    # Of these modules only: epath itself asks the same question of the system.
+    path = types.SimpleNamespace(isdir=lambda _: False, realpath=str)
+    for module in (folder_source, search):
+        monkeypatch.setattr(module, "os", types.SimpleNamespace(path=path))
+    assert sources.find_source(tmp_path / "k").sizes == expected
     assert len(expected) >= 4 * 3 + 2
 
 
 def test_a_file_that_changed_since_it_was_listed_is_read_whole(folder, tmp_path):
     building.copy(folder, tmp_path / "k")
-    source = sources.FolderSource(tmp_path / "k")
+    source = FolderSource(tmp_path / "k")
     name = "images/clean/clean0001.png"
     content = (tmp_path / "k" / name).read_bytes()
     assert source.read(name) == content
@@ -77,14 +80,14 @@ def test_zip_is_read_in_place(folder, plain, tmp_path, name, prefix):
 def test_folder_comes_before_zip(folder, tmp_path):
     copy = building.copy(folder, tmp_path / "k")
     (copy / "archive.zip").write_bytes(b"not looked at")
-    assert isinstance(sources.find_source(copy), sources.FolderSource)
+    assert isinstance(sources.find_source(copy), FolderSource)
 
 
 def test_known_zip_name_comes_before_others(folder, tmp_path):
     building.zip_folder(folder, tmp_path / "archive.zip")
     building.zip_folder(folder, tmp_path / "backup.zip")
     assert "archive.zip" in sources.find_source(tmp_path).description
-    building.zip_folder(folder, tmp_path / sources.ZIP_NAMES[1])
+    building.zip_folder(folder, tmp_path / search.ZIP_NAMES[1])
     with pytest.raises(ValueError, match="Several copies .* Keep one"):
         sources.find_source(tmp_path)
 
@@ -105,8 +108,9 @@ def test_kagglehub_comes_last(folder, plain, tmp_path, monkeypatch, caplog):
     asked = []
     kagglehub(monkeypatch, lambda handle: asked.append(handle) or str(folder))
     with caplog.at_level(logging.INFO, logger="absl"):
-        assert_like_the_folder(plain, tmp_path / "nothing", tmp_path / "d")
+        assert_like_the_folder(plain, None, tmp_path / "d")
     assert asked == ["romainpessia/artificial-lunar-rocky-landscape-dataset"]
+    assert "downloading 5 GB" in caplog.text
     assert "from the Kaggle download" in caplog.text
     assert_like_the_folder(plain, folder, tmp_path / "e")
     assert len(asked) == 1
@@ -118,17 +122,17 @@ def test_failing_kagglehub_says_what_to_do(tmp_path, monkeypatch):
 
     kagglehub(monkeypatch, fail)
     with pytest.raises(ValueError, match="403 forbidden(?s:.*)archive.zip"):
-        building.build(tmp_path / "nothing", tmp_path / "d")
+        building.build(None, tmp_path / "d")
 
 
 def test_no_source_names_the_folder_and_the_steps(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
     with pytest.raises(ValueError) as error:
-        building.build(tmp_path / "nothing", tmp_path / "d")
-    assert str(tmp_path / "nothing") in str(error.value)
+        building.build(None, tmp_path / "d")
+    assert str(tmp_path / "d" / "downloads" / "manual") in str(error.value)
     assert "https://www.kaggle.com/datasets/romainpessia" in str(error.value)
     assert "pip install kagglehub" in str(error.value)
-    assert not list((tmp_path / "d" / "lunar_rocks").iterdir())
+    assert not list(tmp_path.rglob("lunar_rocks/*"))
 
 
 def rewrite(folder, path, *, replace=None, extra=()):
@@ -160,7 +164,7 @@ def test_path_traversal_is_ignored(folder, plain, tmp_path):
 
 
 def test_bombs_are_refused_unread(folder, tmp_path):
-    bomb = bytes(sources.MAX_MEMBER_BYTES + 1)
+    bomb = bytes(zip_source.MAX_MEMBER_BYTES + 1)
     path = rewrite(
         folder,
         tmp_path / "archive.zip",

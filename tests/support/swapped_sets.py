@@ -64,7 +64,7 @@ class Scene:
 
 def read(folder, step=1):
     """Returns the Scene of each render in a folder, every `step`-th pixel of it."""
-    source = sources.FolderSource(folder)
+    source = sources.open_source(folder)
     scenes = []
     for job in source_check.list_frames(source).jobs:
         if job.frame.is_photo:
