@@ -42,9 +42,7 @@ def test_every_meaning_of_the_colours_is_found(scenes, order, kinds):
 @pytest.mark.parametrize("order", [ROCKS_SWAPPED, (0, 3, 2, 1), (1, 2, 3, 0)], ids=str)
 def test_one_mask_is_enough(scenes, order, kind):
     assert not compared(scenes, swapped_sets.only(kind)).better
-    found = compared(
-        scenes, lambda masks: {kind: swapped_sets.recolour(masks[kind], order)}
-    )
+    found = compared(scenes, swapped_sets.repaint(order, [kind], [kind]))
     assert found.stops
     assert found.better == swapped_sets.meaning_of(order, [kind], [kind])
 
