@@ -22,7 +22,8 @@ def hint(source: Source, bad: Mapping[str, str]) -> str:
     if len(lacking) != 1 or bad.keys() != missing.keys():
         return ""
     kind, *more = lacking.pop()
-    complete = len(frame_files.find_frames(source.sizes)[0])
+    frames, _, _ = frame_files.find_frames(source.sizes)
+    complete = sum(not frame.is_photo for frame in frames)
     if more or len(missing) <= min(MANY_LACKING, complete):
         return ""
     remedy = f"{problems.LEAVE_OUT_VARIABLE}=1 builds without them"
