@@ -167,7 +167,9 @@ class Builder(tfds_internals.StreamingBuilder):
             )
         if masks != encode.masks_of(self.info.features):
             self._masks = masks
-            self._new_info = self._info()
+            new_info = self._info()
+            new_info.set_file_format(self.info.file_format)
+            self._new_info = new_info
 
     def _tell_of_jpeg(self) -> None:
         if count := sum(map(kaggle_layout.is_jpeg, self._source.sizes)):
