@@ -107,6 +107,12 @@ def masks_among(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(kind for kind in MASKS if kind in kinds) or MASKS
 
 
+def has_labels(names: Iterable[str]) -> bool:
+    """Returns whether any file of these names is a label image."""
+    labels = {*MASKS, PHOTO_MASK}
+    return any(parsed[0] in labels for name in names if (parsed := parse(name)))
+
+
 def is_picture(name: str) -> bool:
     """Returns whether a file of this name may be a picture of the dataset."""
     return bool(_PICTURE.fullmatch(name))

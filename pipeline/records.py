@@ -89,7 +89,9 @@ def find(builder: tfds.core.DatasetBuilder, selection: Selection) -> Examples:
     check_mask(builder, selection.mask)
     _check_defects(builder, exclude_defects)
     if protocol is not None:
-        wanted = protocols.frame_ids(protocol, split)
+        protocols.frame_ids(protocol, split)  # A wrong name stops before the reading.
+        without = protocols.PROTOCOLS[protocol].without
+        _check_defects(builder, without)
         name, split = split, "+".join(RENDER_SPLITS)
     examples = _all_examples(builder, resolve_split(builder, split))
     if protocol is None and not (exclude_defects and len(examples)):
@@ -97,8 +99,9 @@ def find(builder: tfds.core.DatasetBuilder, selection: Selection) -> Examples:
     frame_ids, defective = _labels(examples, exclude_defects)
     chosen = ~defective
     if protocol is not None:
-        protocols.check_complete(protocol, frame_ids)
-        chosen &= np.isin(frame_ids, list(wanted))
+        listed = frame_ids[_labels(examples, without)[1]]
+        protocols.check_complete(protocol, frame_ids, len(listed))
+        chosen &= np.isin(frame_ids, protocols.frame_ids(protocol, name, listed))
         split = f"{protocol}/{name}"
     kept = np.concatenate([np.zeros(1, np.int64), np.cumsum(chosen)])
     examples = dataclasses.replace(

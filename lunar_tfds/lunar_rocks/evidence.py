@@ -47,11 +47,14 @@ class Tally:
     num_boxes: int
 
 
-def tally(ids: np.ndarray, top: np.ndarray | None, boxes: list[Box]) -> Tally:
+def tally(
+    ids: np.ndarray, pixels: np.ndarray, top: np.ndarray | None, boxes: list[Box]
+) -> Tally:
     """Returns the Tally of a label image.
 
     Args:
         ids: uint8 [height, width], by the palette.
+        pixels: int [NUM_CLASSES], those of each colour.
         top: uint8 [rows, width, 3], the upper rows of the render; None without one.
         boxes: of large rocks.
     """
@@ -70,10 +73,10 @@ def tally(ids: np.ndarray, top: np.ndarray | None, boxes: list[Box]) -> Tally:
         winner = inside.argmax()
         filled[winner] += 3 * inside[winner] >= inside.sum() > 0
     return Tally(
-        np.array(Image.fromarray(ids).histogram()[:NUM_CLASSES]),
+        pixels,
         _count(upper),
         _count(upper[is_dark]),
-        _count(columns),
+        count(columns),
         np.bincount(firsts, runs, NUM_CLASSES).astype(np.int64),
         filled,
         len(boxes),
@@ -84,10 +87,15 @@ def _count(ids: np.ndarray) -> np.ndarray:
     return np.bincount(ids.ravel(), minlength=NUM_CLASSES)
 
 
+def count(ids: np.ndarray) -> np.ndarray:
+    """Returns the pixels of each class in a label image, uint8 [height, width]."""
+    # Pillow counts bytes in half the time that numpy's bincount takes.
+    return np.array(Image.fromarray(ids).histogram()[:NUM_CLASSES])
+
+
 def count_pairs(ground: np.ndarray, clean: np.ndarray) -> np.ndarray:
     """Returns the pixels of each colour in ground (rows) that are each in clean."""
     pairs = ground * np.uint8(NUM_CLASSES) + clean
-    # Pillow counts bytes in half the time that numpy's bincount takes.
     counts = Image.fromarray(pairs).histogram()[: NUM_CLASSES**2]
     return np.array(counts).reshape(NUM_CLASSES, NUM_CLASSES)
 

@@ -76,43 +76,44 @@ def judge(
         rock_threshold: of these ids. Rules speak of the author's, whatever it is.
         boxes: of its large rocks.
     """
-    if not frame.is_photo and rock_threshold == palette.ROCK_THRESHOLD:
+    if frame.is_photo:
+        statistics, counts = (
+            Statistics(),
+            {k: evidence.count(i) for k, i in ids.items()},
+        )
+    elif rock_threshold == palette.ROCK_THRESHOLD:
         statistics, counts = _look(pixels, ids, boxes)
-    elif frame.is_photo:
-        statistics, counts = Statistics(), _counts(ids)
     else:
         author = {kind: palette.class_ids(rgb) for kind, rgb in pixels.masks.items()}
         statistics, _ = _look(pixels, author, boxes)
-        counts = _counts(ids)
+        counts = {kind: evidence.count(values) for kind, values in ids.items()}
     statistics.pixel_counts[frame.split] = {
         mask_name(kind): count.tolist() for kind, count in counts.items()
     }
     return statistics
 
 
-def _counts(ids: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {
-        kind: np.bincount(values.ravel(), minlength=NUM_CLASSES)
-        for kind, values in ids.items()
-    }
-
-
 def _look(
     pixels: Pixels, ids: dict[str, np.ndarray], boxes: list[Box]
 ) -> tuple[Statistics, dict[str, np.ndarray]]:
     """Returns the Statistics of a render, and the pixels of each class by kind."""
-    tallies = {k: evidence.tally(i, pixels.top, boxes) for k, i in ids.items()}
-    cases = _cases_of_one(tallies.get(GROUND_MASK) or tallies[CLEAN_MASK])
     statistics = Statistics(renders=1)
-    statistics.votes = {kind: evidence.votes(found) for kind, found in tallies.items()}
+    cases: dict[str, tuple[int, int]] = {}
     if len(ids) > 1:
         pairs = evidence.count_pairs(ids[GROUND_MASK], ids[CLEAN_MASK])
+        counts = {GROUND_MASK: pairs.sum(axis=1), CLEAN_MASK: pairs.sum(axis=0)}
         statistics.agreement = evidence.agreement(pairs)
         cases |= _cases_of_both(pairs, pixels.masks[GROUND_MASK], ids[CLEAN_MASK])
+    else:
+        counts = {kind: evidence.count(values) for kind, values in ids.items()}
+    for kind, pixels_of in counts.items():
+        found = evidence.tally(ids[kind], pixels_of, pixels.top, boxes)
+        statistics.votes[kind] = evidence.votes(found)
+        cases = _cases_of_one(found) | cases  # Those of the first kind, `ground`.
     for name, (holds, total) in cases.items():
         broken = holds < RULES[name].share * total
         statistics.rules[name] = [holds, total, int(broken), int(total > 0)]
-    return statistics, {kind: found.pixels for kind, found in tallies.items()}
+    return statistics, counts
 
 
 def _cases_of_one(found: evidence.Tally) -> dict[str, tuple[int, int]]:

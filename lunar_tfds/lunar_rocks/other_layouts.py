@@ -25,6 +25,7 @@ _CONVERTED = {
 }
 _ARCHIVES = (".rar", ".7z", ".tar", ".gz", ".tgz", ".xz", ".bz2")
 _MASK_NAME = re.compile(r".*[_-](?:mask|label|gt|seg)s?\.(?:png|jpe?g|bmp|tiff?)", re.I)
+_JPEG_MASK = re.compile(rf"(?:.*/)?(?:{GROUND}|{CLEAN})/\w+\.jpe?g", re.I)
 _CHANGED = (
     "the frames' own colours, sizes or numbers are not in them, so neither labels nor "
     "boxes could be checked"
@@ -47,10 +48,10 @@ def explain(folder: str | os.PathLike) -> str:
     parts = {part.lower() for name in names for part in name.split("/")[:-1]}
     for reason in (
         _built(names),
-        _half(parts),
+        _half(names, parts),
         _converted(suffixes, names),
         _resplit(parts),
-        _packed(suffixes),
+        _packed(suffixes, names),
         _photos(names, parts),
     ):
         if reason:
@@ -86,8 +87,11 @@ def _built(names: list[str]) -> str | None:
     return None
 
 
-def _half(parts: set[str]) -> str | None:
+def _half(names: list[str], parts: set[str]) -> str | None:
     masks = sorted(parts & {GROUND, CLEAN})
+    for name in names:
+        if _JPEG_MASK.fullmatch(name):
+            return f"{name} is a JPEG, which blurs labels: masks must be PNG files"
     if RENDER in parts and not masks:
         return f"a folder {RENDER}, but neither {GROUND} nor {CLEAN} with its labels"
     if masks and RENDER not in parts:
@@ -116,7 +120,13 @@ def _resplit(parts: set[str]) -> str | None:
     )
 
 
-def _packed(suffixes: collections.Counter) -> str | None:
+def _packed(suffixes: collections.Counter, names: list[str]) -> str | None:
+    zips = [name for name in names if name.lower().endswith(".zip")]
+    if zips:
+        return (
+            f"{', '.join(zips[:3])}, which hold no pictures with their labels: unpack "
+            "them into one folder"
+        )
     for suffix in _ARCHIVES:
         if suffixes[suffix]:
             return f"a {suffix} archive, which is not read in place: unpack it first"
@@ -124,7 +134,9 @@ def _packed(suffixes: collections.Counter) -> str | None:
 
 
 def _photos(names: list[str], parts: set[str]) -> str | None:
-    if PHOTOS in parts or not any(
+    if PHOTOS in parts:
+        return f"photos in {PHOTOS} without their labels, a g_NAME.png for NAME.png"
+    if not any(
         posixpath.basename(name).startswith("g_") and is_picture(name) for name in names
     ):
         return None

@@ -9,6 +9,7 @@ from typing import Protocol
 from absl import logging
 from etils import epath
 
+from lunar_tfds import kaggle_layout
 from lunar_tfds.lunar_rocks import layouts, other_layouts, search
 from lunar_tfds.lunar_rocks.zip_source import ZipSource
 
@@ -70,7 +71,8 @@ def open_source(path: str | os.PathLike) -> Source:
     """
     place = epath.Path(path)
     if place.is_dir():
-        if source := find_source(place):
+        source = find_source(place)
+        if source and kaggle_layout.has_labels(source.sizes):
             return source
         found = other_layouts.explain(place)
         raise ValueError(f"No dataset in {place}: {found}. {NEEDED}")
@@ -79,8 +81,10 @@ def open_source(path: str | os.PathLike) -> Source:
     if not place.name.lower().endswith(".zip"):
         raise ValueError(f"{place} is neither a folder nor a zip. {NEEDED}")
     zipped = ZipSource(place)
-    if not zipped.sizes:
-        raise ValueError(f"No dataset in {place}, a zip of other files. {NEEDED}")
+    if not kaggle_layout.has_labels(zipped.sizes):
+        raise ValueError(
+            f"No dataset in {place}: it holds no pictures with their labels. {NEEDED}"
+        )
     return zipped
 
 

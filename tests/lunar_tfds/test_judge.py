@@ -95,7 +95,7 @@ def test_a_frame_that_breaks_a_rule_is_counted_and_told():
 def test_a_tally_counts_every_colour(ids, dark):
     top = np.full((16, 24, 3), 7 if dark else 8, np.uint8)
     box = (2.0, 3.0, 9.0, 11.0)
-    found = evidence.tally(ids, top, [box])
+    found = evidence.tally(ids, evidence.count(ids), top, [box])
     columns = ids[:, ::8]
     inside = ids[2:9, 3:11]
     for color in range(4):
@@ -123,7 +123,7 @@ def test_votes_are_shares_of_a_frame():
     top = np.zeros((16, 720, 3), np.uint8)
     top[:, :180] = 100  # A quarter of the sky is not dark.
     boxes = [(300.0, 100.0, 340.0, 140.0), (400.0, 100.0, 440.0, 140.0)]
-    votes = evidence.votes(evidence.tally(ids, top, boxes))
+    votes = evidence.votes(evidence.tally(ids, evidence.count(ids), top, boxes))
     assert votes[palette.GROUND] == [1000, 0, 0, 0]
     assert votes[palette.SKY] == [0, 750, 0, 0]
     assert votes[palette.SMALL_ROCK] == [0, 0, 0, 0]

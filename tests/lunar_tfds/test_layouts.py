@@ -185,8 +185,15 @@ def test_photos_elsewhere_are_not_taken(tmp_path, folders):
             ["train/images/1.png", "val/images/2.png", "test/images/3.png"],
             "split anew into test, train, val",
         ),
+        (RENDERS, "a folder render, but neither ground nor clean with its labels"),
+        (
+            [*RENDERS, "images/ground/ground0001.jpg"],
+            "images/ground/ground0001.jpg is a JPEG, which blurs labels: masks must",
+        ),
+        (PHOTOS[:1], "photos in real_moon_images without their labels, a g_NAME.png"),
+        (["render.zip", "ground.zip"], "unpack them into one folder"),
         (["archive.7z"], "a .7z archive, which is not read in place: unpack it first"),
-        (RENDERS[:0] + ("render/render0001.png",), "but neither ground nor clean"),
+        (["render/render0001.png"], "but neither ground nor clean"),
         (["ground/ground0001.png"], "a folder ground, but no render"),
         (["x/PCAM1.png", "x/g_PCAM1.png"], "put them into a folder called real_moon"),
         (["a.png", "b.png"], "2 pictures, none of them in folders called as Kaggle"),
@@ -243,7 +250,7 @@ def test_a_manual_folder_without_dataset_is_an_error(
         "nope": "does not exist",
         "nope.zip": "does not exist",
         "other": "it holds notes.txt",
-        "other.zip": "a zip of other files",
+        "other.zip": "it holds no pictures with their labels",
         "moon.rar": "is neither a folder nor a zip",
     }.items():
         with pytest.raises(ValueError) as error:

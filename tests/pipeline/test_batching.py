@@ -3,6 +3,7 @@
 import dataclasses
 import multiprocessing
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -367,6 +368,58 @@ def test_lunarsite_is_its_own_permutation():
     parts = [protocols.frame_ids("first8000", s) for s in ("train", "validation")]
     assert parts[0].tolist() == list(range(1, 8001))
     assert parts[1].tolist() == list(range(8001, 9767))
+
+
+def sizes_of(protocol, listed=()):
+    names = ("train", "validation", "test")[: 2 if protocol == "capala" else 3]
+    parts = [protocols.frame_ids(protocol, name, listed) for name in names]
+    whole = np.sort(np.concatenate(parts))
+    expected = np.setdiff1d(np.arange(1, 9767), listed)
+    np.testing.assert_array_equal(whole, expected)
+    return [len(part) for part in parts]
+
+
+def test_the_splits_of_others_divide_all_frames_but_the_listed():
+    assert sizes_of("marek") == [7766, 1000, 1000]
+    assert sizes_of("seg_opt", range(1, 574)) == [7353, 920, 920]
+    assert sizes_of("capala", range(1, 774)) == [7644, 1349]
+
+
+def test_the_splits_of_others_are_as_they_publish_them():
+    """The lists of defects are not here: what does not hang on them is compared."""
+    # The ends of the lists in seg-opt's split_seed42.json: all 573 lie below.
+    test = np.sort(protocols.frame_ids("seg_opt", "test", range(1, 574)))
+    assert test[-3:].tolist() == [9756, 9760, 9765]
+    # And its beginning, above which all lie.
+    train = np.sort(protocols.frame_ids("seg_opt", "train", range(9000, 9573)))
+    assert train[:2].tolist() == [1, 2]
+    shuffled = list(range(1001, 9767))
+    random.Random(1337).shuffle(shuffled)
+    assert protocols.frame_ids("marek", "validation").tolist() == shuffled[-1000:]
+    assert protocols.frame_ids("marek", "test").tolist() == list(range(1, 1001))
+    order = np.random.RandomState(42).permutation(8993)
+    validation = protocols.frame_ids("capala", "validation", range(1, 774))
+    np.testing.assert_array_equal(validation, 774 + order[:1349])
+
+
+def test_a_protocol_leaves_out_what_its_lists_name(listed, monkeypatch):
+    monkeypatch.setattr(protocols, "NUM_RENDERS", 24)
+    protocol = protocols.PROTOCOLS["seg_opt"]
+    own = dataclasses.replace(protocol, without=("shadow",), num_listed=3)
+    monkeypatch.setitem(protocols.PROTOCOLS, "seg_opt", own)
+    found = []
+    for name in ("train", "validation", "test"):
+        part = ids_of(example_dataset(listed, name, protocol="seg_opt"))
+        assert part == sorted(protocols.frame_ids("seg_opt", name, [3, 7, 12]))
+        found += part
+    assert sorted(found) == sorted(set(range(1, 25)) - {3, 7, 12})
+    monkeypatch.setitem(protocols.PROTOCOLS, "seg_opt", protocol)
+    with pytest.raises(ValueError, match="had no .*_IDs.txt"):
+        example_dataset(listed, "train", protocol="seg_opt")
+    own = dataclasses.replace(own, num_listed=573)
+    monkeypatch.setitem(protocols.PROTOCOLS, "seg_opt", own)
+    with pytest.raises(ValueError, match="leaves out 573 frames .* lists name 3"):
+        example_dataset(listed, "train", protocol="seg_opt")
 
 
 def test_a_protocol_chooses_from_all_splits_and_crops(builder, monkeypatch):
