@@ -98,19 +98,18 @@ def parse(name: str) -> tuple[str, str] | None:
     return None
 
 
+def kinds_among(names: Iterable[str]) -> set[str]:
+    """Returns the kinds of the pictures among files: as `parse` calls them."""
+    return {parsed[0] for name in names if (parsed := parse(name))}
+
+
 def masks_among(names: Iterable[str]) -> tuple[str, ...]:
     """Returns those of the MASKS that files of these names belong to.
 
     All of them where no render has any: the one mask of a photo stands for each.
     """
-    kinds = {parsed[0] for name in names if (parsed := parse(name))}
+    kinds = kinds_among(names)
     return tuple(kind for kind in MASKS if kind in kinds) or MASKS
-
-
-def has_labels(names: Iterable[str]) -> bool:
-    """Returns whether any file of these names is a label image."""
-    labels = {*MASKS, PHOTO_MASK}
-    return any(parsed[0] in labels for name in names if (parsed := parse(name)))
 
 
 def is_picture(name: str) -> bool:

@@ -25,7 +25,7 @@ _CONVERTED = {
 }
 _ARCHIVES = (".rar", ".7z", ".tar", ".gz", ".tgz", ".xz", ".bz2")
 _MASK_NAME = re.compile(r".*[_-](?:mask|label|gt|seg)s?\.(?:png|jpe?g|bmp|tiff?)", re.I)
-_JPEG_MASK = re.compile(rf"(?:.*/)?(?:{GROUND}|{CLEAN})/\w+\.jpe?g", re.I)
+_MASK_FILE = re.compile(rf"(?:.*/)?({GROUND}|{CLEAN})/\1\d+\.(?:png|jpe?g)", re.I)
 _CHANGED = (
     "the frames' own colours, sizes or numbers are not in them, so neither labels nor "
     "boxes could be checked"
@@ -48,7 +48,8 @@ def explain(folder: str | os.PathLike) -> str:
     parts = {part.lower() for name in names for part in name.split("/")[:-1]}
     for reason in (
         _built(names),
-        _half(names, parts),
+        jpeg_labels(folder),
+        _half(parts),
         _converted(suffixes, names),
         _resplit(parts),
         _packed(suffixes, names),
@@ -87,11 +88,16 @@ def _built(names: list[str]) -> str | None:
     return None
 
 
-def _half(names: list[str], parts: set[str]) -> str | None:
+def jpeg_labels(folder: str | os.PathLike) -> str | None:
+    """Returns what to say of labels that are all JPEG files, or None without such."""
+    found = [name for name in _names(folder) if _MASK_FILE.fullmatch(name)]
+    if not found or any(name.lower().endswith(".png") for name in found):
+        return None
+    return f"{found[0]} is a JPEG, which blurs labels: masks must be PNG files"
+
+
+def _half(parts: set[str]) -> str | None:
     masks = sorted(parts & {GROUND, CLEAN})
-    for name in names:
-        if _JPEG_MASK.fullmatch(name):
-            return f"{name} is a JPEG, which blurs labels: masks must be PNG files"
     if RENDER in parts and not masks:
         return f"a folder {RENDER}, but neither {GROUND} nor {CLEAN} with its labels"
     if masks and RENDER not in parts:

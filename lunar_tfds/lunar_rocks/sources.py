@@ -72,7 +72,10 @@ def open_source(path: str | os.PathLike) -> Source:
     place = epath.Path(path)
     if place.is_dir():
         source = find_source(place)
-        if source and kaggle_layout.has_labels(source.sizes):
+        kinds = kaggle_layout.kinds_among(source.sizes) if source else set()
+        # Renders alone are a source still, whose problems name what each lacks.
+        blurred = kinds == {kaggle_layout.RENDER} and other_layouts.jpeg_labels(place)
+        if source and kinds - {kaggle_layout.PHOTO} and not blurred:
             return source
         found = other_layouts.explain(place)
         raise ValueError(f"No dataset in {place}: {found}. {NEEDED}")
@@ -81,7 +84,7 @@ def open_source(path: str | os.PathLike) -> Source:
     if not place.name.lower().endswith(".zip"):
         raise ValueError(f"{place} is neither a folder nor a zip. {NEEDED}")
     zipped = ZipSource(place)
-    if not kaggle_layout.has_labels(zipped.sizes):
+    if not kaggle_layout.kinds_among(zipped.sizes) - {kaggle_layout.PHOTO}:
         raise ValueError(
             f"No dataset in {place}: it holds no pictures with their labels. {NEEDED}"
         )

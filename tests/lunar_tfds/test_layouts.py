@@ -185,7 +185,6 @@ def test_photos_elsewhere_are_not_taken(tmp_path, folders):
             ["train/images/1.png", "val/images/2.png", "test/images/3.png"],
             "split anew into test, train, val",
         ),
-        (RENDERS, "a folder render, but neither ground nor clean with its labels"),
         (
             [*RENDERS, "images/ground/ground0001.jpg"],
             "images/ground/ground0001.jpg is a JPEG, which blurs labels: masks must",
