@@ -7,7 +7,8 @@ with
         sys.exit(command_line.run(Sheet, main))
 
 where `Sheet` is a settings class (see `settings`) and `main` takes one and returns an
-exit status, or None for 0. Importing it defines no flag.
+exit status, or None for 0. Importing it defines no flag. A class with a POSITIONAL, the
+name of a setting, takes that one without its flag: `check FOLDER`.
 """
 
 import dataclasses
@@ -106,15 +107,19 @@ def _values_of(settings_class: type, argv: Sequence[str]) -> dict[str, Any]:
     """Returns the values that a command line gives, by flag, --traceback too."""
     values = _flags_of(settings_class)
     flags.DEFINE_bool("help", False, "Show this.", values, short_name="h")
+    values.set_gnu_getopt(True)  # Flags may come after the positional setting.
     try:
-        rest = values(list(argv))
+        _, *rest = values(list(argv))
     except flags.Error as error:
         raise UsageError(str(error)) from None
     if values.help:
         raise _Help
-    if rest[1:]:
+    positional = getattr(settings_class, "POSITIONAL", None)
+    if positional and len(rest) == 1 and values[positional].value is None:
+        values[positional].value = rest.pop()
+    if rest:
         raise UsageError(
-            f"unknown arguments: {' '.join(rest[1:])}. Flags are --name=value; quote "
+            f"unknown arguments: {' '.join(rest)}. Flags are --name=value; quote "
             "a value with spaces, and a pattern that the shell would expand"
         )
     return values.flag_values_dict()

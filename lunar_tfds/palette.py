@@ -14,13 +14,15 @@ GROUND, SKY, SMALL_ROCK, LARGE_ROCK = range(NUM_CLASSES)
 
 # RGB, 0..255, exactly as in the author's `clean` files; the index is the class id.
 CLASS_COLORS = ((0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255))
+COLOR_NAMES = ("black", "red", "green", "blue")
 
 # Intensity of 255 from which a rock counts in a `ground` file, where colours go darker
 # with distance. The author suggests 50 to 200 and used 100 for small rocks.
 ROCK_THRESHOLD = 100
 # Sky does not fade: it is 225 or 226 in every `ground` file looked at, never 255.
 SKY_RED = (225, 226)
-# Half of that: the edge of the sky in a copy whose edges were blended by resampling.
+# Half of that counts as sky, whatever intensity a copy has: the edge of the sky may
+# have been blended by resampling.
 SKY_THRESHOLD = 113
 
 
@@ -62,18 +64,16 @@ def off_palette(rgb: np.ndarray, kind: str) -> np.ndarray:
 
     Args:
         rgb: uint8 [height, width, 3].
-        kind: 'ground' (sky of 225 or 226, rocks of any intensity, small over large)
-            or 'clean' (pure primaries), which photo masks follow too.
+        kind: 'ground' (hues of any intensity: red alone, green, blue, or both where a
+            small rock lies in a large one) or 'clean' (pure primaries), which photo
+            masks follow too.
 
     Returns:
         bool [height, width].
     """
     red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
     if kind == kaggle_layout.GROUND:
-        off = (red != SKY_RED[0]) & (red != SKY_RED[1])
-        off |= (green | blue) != 0
-        off &= red != 0
-        return off
+        return ((green | blue) != 0) & (red != 0)
     brightest = np.maximum(np.maximum(red, green), blue)
     off = ((red & green) | ((red | green) & blue)) != 0
     off |= (brightest != 0) & (brightest != 255)

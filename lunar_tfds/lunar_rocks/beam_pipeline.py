@@ -13,7 +13,7 @@ import apache_beam as beam
 from etils import epath
 
 from lunar_tfds.lunar_rocks.frame_to_example import Job, Outcome, make_example
-from lunar_tfds.lunar_rocks.judge import Statistics
+from lunar_tfds.lunar_rocks.label_statistics import Statistics
 from lunar_tfds.lunar_rocks.sources import Source
 
 
@@ -80,9 +80,8 @@ def _make(job: Job, source: Source, rock_threshold: int) -> Outcome:
 
 
 def _note(outcome: Outcome) -> Notes:
-    if outcome.problem:
-        return Notes(problems={outcome.frame_id: outcome.problem})
-    return Notes(outcome.statistics)
+    problem = {outcome.frame_id: outcome.problem} if outcome.problem else {}
+    return Notes(outcome.statistics, problem)
 
 
 def _add(many: Iterable[Notes]) -> Notes:

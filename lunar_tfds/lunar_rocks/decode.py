@@ -19,10 +19,11 @@ class Pixels:
     """What a frame shows.
 
     Attributes:
-        image: the render or photo as an 8-bit RGB PNG file, its own if it is one.
+        image: the render or photo as an 8-bit RGB PNG file, its own if it is one; b""
+            if it cannot be used.
         top: uint8 [TOP_ROWS, width, 3], the upper rows of a render; None for a photo.
-        masks: the label images, uint8 [height, width, 3] by kind. A photo has one,
-            which stands for every kind.
+        masks: the label images that can be used, uint8 [height, width, 3] by kind. A
+            photo has one, which stands for every kind.
     """
 
     image: bytes
@@ -30,31 +31,32 @@ class Pixels:
     masks: dict[str, np.ndarray]
 
 
-def decode(files: dict[str, bytes], frame: Frame) -> Pixels:
+def decode(files: dict[str, bytes], frame: Frame, reasons: list[str]) -> Pixels:
     """Returns the Pixels of a frame.
 
     Args:
-        files: bytes by name, verified.
+        files: bytes by name, verified; those of a frame with reasons may lack some.
         frame: whose files they are.
-
-    Raises:
-        problems.UnusableFileError: the pixel data of a file are damaged.
+        reasons: why it cannot be used; each file with damaged pixels adds one.
     """
-    with problems.of_file(frame.image):
-        image = files[frame.image]
-        if kaggle_layout.is_jpeg(frame.image):
-            image = pictures.to_png(jpeg.to_rgb(image), compress_level=1)
-        elif not png.is_rgb(image):
-            image = pictures.to_png(to_rgb(image), compress_level=1)
-        top = None
-        if not frame.is_photo:
-            top = to_rgb(png.top_rows(image, TOP_ROWS))[:TOP_ROWS]
+    image, top = b"", None
+    if frame.image in files:
+        with problems.of_file(frame.image, reasons):
+            image = files[frame.image]
+            if kaggle_layout.is_jpeg(frame.image):
+                image = pictures.to_png(jpeg.to_rgb(image), compress_level=1)
+            elif not png.is_rgb(image):
+                image = pictures.to_png(to_rgb(image), compress_level=1)
+            if not frame.is_photo:
+                top = to_rgb(png.top_rows(image, TOP_ROWS))[:TOP_ROWS]
     decoded: dict[str, np.ndarray] = {}
-    for name in frame.masks.values():
-        if name not in decoded:
-            with problems.of_file(name):
+    for name in dict.fromkeys(frame.masks.values()):
+        if name in files:
+            with problems.of_file(name, reasons):
                 decoded[name] = to_rgb(files[name])
-    masks = {kind: decoded[name] for kind, name in frame.masks.items()}
+    masks = {
+        kind: decoded[name] for kind, name in frame.masks.items() if name in decoded
+    }
     return Pixels(image, top, masks)
 
 

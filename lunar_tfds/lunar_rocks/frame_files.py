@@ -54,7 +54,7 @@ def split_of(frame_id: str) -> str:
 
 def find_frames(
     names: Collection[str],
-) -> tuple[list[Frame], dict[str, str], list[str]]:
+) -> tuple[list[Frame], dict[str, str], dict[str, str]]:
     """Returns the frames, in order of id, and what is wrong with the file list.
 
     Args:
@@ -63,32 +63,49 @@ def find_frames(
     Returns:
         frames: list of Frame, renders first, then photos.
         problems: dict of frame id to reason, for frames that lack a partner file.
-        photos_without_mask: list of ids of photos that have no `g_` file.
+        lone_photos: dict of photo id to the name of the file that is missing: its mask,
+            or where there is but a mask its photo.
     """
     files, problems = _by_kind(names)
     mask_kinds = kaggle_layout.masks_among(names)
-    kinds = (RENDER, *mask_kinds)
+    for frame_id, missing in missing_partners(names).items():
+        problems[frame_id] = "missing partner: " + ", ".join(
+            f"no {kaggle_layout.frame_file(kind, frame_id)}" for kind in missing
+        )
     frames = []
-    for frame_id in sorted(set().union(*(files[kind] for kind in kinds))):
-        missing = [kind for kind in kinds if frame_id not in files[kind]]
-        if missing:
-            problems[frame_id] = "missing partner: " + ", ".join(
-                f"no {kaggle_layout.frame_file(kind, frame_id)}" for kind in missing
-            )
-        if frame_id not in problems:
-            masks = {kind: files[kind][frame_id] for kind in mask_kinds}
-            image = files[RENDER][frame_id]
-            frames.append(Frame(frame_id, split_of(frame_id), image, masks))
+    for frame_id in sorted(files[RENDER].keys() - problems.keys()):
+        masks = {kind: files[kind][frame_id] for kind in mask_kinds}
+        image = files[RENDER][frame_id]
+        frames.append(Frame(frame_id, split_of(frame_id), image, masks))
     photos = files[kaggle_layout.PHOTO]
     masks_of_photos = files[kaggle_layout.PHOTO_MASK]
-    for frame_id in sorted(masks_of_photos.keys() - photos.keys()):
-        missing_file = kaggle_layout.photo_file(frame_id)
-        problems[frame_id] = f"missing partner: no {missing_file}"
+    lone_photos = {
+        frame_id: kaggle_layout.photo_mask_file(frame_id)
+        for frame_id in photos.keys() - masks_of_photos.keys()
+    } | {
+        frame_id: kaggle_layout.photo_file(frame_id)
+        for frame_id in masks_of_photos.keys() - photos.keys()
+    }
     for frame_id in sorted(photos.keys() & masks_of_photos.keys()):
         if frame_id not in problems:
             masks = dict.fromkeys(mask_kinds, masks_of_photos[frame_id])
             frames.append(Frame(frame_id, REAL, photos[frame_id], masks))
-    return frames, problems, sorted(photos.keys() - masks_of_photos.keys())
+    return frames, problems, lone_photos
+
+
+def missing_partners(names: Collection[str]) -> dict[str, list[str]]:
+    """Returns the kinds of file that each incomplete render or mask lacks, by id.
+
+    Args:
+        names: names of files in the source, relative to the dataset's root.
+    """
+    files, _ = _by_kind(names)
+    kinds = (RENDER, *kaggle_layout.masks_among(names))
+    missing = {}
+    for frame_id in sorted(set().union(*(files[kind] for kind in kinds))):
+        if lacking := [kind for kind in kinds if frame_id not in files[kind]]:
+            missing[frame_id] = lacking
+    return missing
 
 
 def _by_kind(

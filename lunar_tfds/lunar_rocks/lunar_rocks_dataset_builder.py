@@ -26,6 +26,8 @@ from lunar_tfds.lunar_rocks import (
     unfinished_builds,
 )
 from lunar_tfds.lunar_rocks.frame_to_example import Job, Outcome, make_example
+from lunar_tfds.lunar_rocks.label_statistics import Statistics
+from lunar_tfds.lunar_rocks.verdict import verdict
 
 THRESHOLD_REASON = (
     "In ground files rocks go darker with distance; a rock counts from this intensity "
@@ -108,7 +110,7 @@ class Builder(tfds_internals.StreamingBuilder):
     @property
     def _leave_out(self) -> bool:
         if self._leave_out_bad_frames is None:
-            return _environment_switch(problems.LEAVE_OUT_VARIABLE)
+            return problems.leave_out_by_environment()
         return self._leave_out_bad_frames
 
     @property
@@ -194,7 +196,8 @@ class Builder(tfds_internals.StreamingBuilder):
         unfinished_builds.mark(self.data_dir)
         uses_beam = bool(download_config.beam_options or download_config.beam_runner)
         self._max_examples = download_config.max_examples_per_split
-        self._statistics = judge.Statistics()
+        self._statistics = Statistics()
+        self._bad: dict[str, str] = {}
         self._notes: list[tfds.core.Path] = []
         self._look_over(leave_out=self._leave_out, read_files=not uses_beam)
         if uses_beam:
@@ -232,7 +235,7 @@ class Builder(tfds_internals.StreamingBuilder):
         self._left_out = findings.left_out
         self._defect_lists = findings.defect_lists
         if self._left_out:
-            logging.warning(self._tell(self._left_out))
+            logging.warning(problems.message(self._left_out, self._source.description))
         self._jobs: dict[str, list[Job]] = {}
         for split in frame_files.SPLITS:
             jobs = {
@@ -266,10 +269,10 @@ class Builder(tfds_internals.StreamingBuilder):
     ) -> Iterator[tuple[str, bytes]]:
         """Yields (frame id, bytes) of what `_make` returned, and adds up the rest."""
         for outcome, data in made:
-            if outcome.problem:
-                self._leave_out_or_stop({outcome.frame_id: outcome.problem})
+            self._statistics.add(outcome.statistics)
+            if outcome.problem:  # The others go on, so that all problems are listed.
+                self._bad[outcome.frame_id] = outcome.problem
             else:
-                self._statistics.add(outcome.statistics)
                 yield outcome.frame_id, data
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
@@ -289,9 +292,18 @@ class Builder(tfds_internals.StreamingBuilder):
         """Checks the labels as a set, and writes down how the dataset came about."""
         self._collect_notes()
         unfinished_builds.unmark(self.data_dir)
-        if not self._statistics.pixel_counts:
-            raise ValueError(self._tell(self._left_out))
-        self._statistics.check()
+        if self._bad and self._leave_out:
+            logging.warning(problems.message(self._bad, self._source.description))
+        self._left_out |= self._bad
+        judged = verdict(
+            self._source, self._statistics, self._left_out, leave_out=self._leave_out
+        )
+        for line in judge.broken_rules(self._statistics):
+            logging.warning(line)
+        if judged.note:
+            logging.warning(judged.note)
+        if judged.stops:
+            raise ValueError(judged.stops)
         self.info.metadata.update(
             source=self._source.description,
             source_fingerprint=sources.fingerprint(self._source),
@@ -303,27 +315,16 @@ class Builder(tfds_internals.StreamingBuilder):
             defect_lists_present=self._defect_lists,
             left_out_frames=self._left_out,
             label_rules=judge.summary(self._statistics),
+            labels_undecided=judged.undecided,
         )
 
     def _collect_notes(self) -> None:
-        bad: dict[str, str] = {}
         for path in self._notes:
             from lunar_tfds.lunar_rocks import beam_pipeline
 
             notes = beam_pipeline.read_notes(path)
             self._statistics.add(notes.statistics)
-            bad |= notes.problems
-        if bad:
-            self._leave_out_or_stop(bad)
-
-    def _leave_out_or_stop(self, bad: dict[str, str]) -> None:
-        if not self._leave_out:
-            raise ValueError(self._tell(bad))
-        logging.warning(self._tell(bad))
-        self._left_out |= bad
-
-    def _tell(self, bad: dict[str, str]) -> str:
-        return problems.message(bad, self._source.description)
+            self._bad |= notes.problems
 
 
 def _named_source(config: tfds.download.DownloadConfig) -> sources.Source | None:
@@ -352,10 +353,3 @@ def _unnamed_source(downloads: tfds.core.Path) -> sources.Source:
     if source is None:
         raise ValueError(f"No dataset in {folder}.\n{sources.STEPS}")
     return source
-
-
-def _environment_switch(name: str) -> bool:
-    value = os.environ.get(name, "0")
-    if value not in ("", "0", "1"):
-        raise ValueError(f"{name} is 0 or 1: got {value!r}.")
-    return value == "1"

@@ -1,6 +1,7 @@
 """What is wrong with the files of frames, and how a build tells it."""
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 
 # How many problems an error spells out.
@@ -8,43 +9,53 @@ MAX_LISTED = 20
 LEAVE_OUT_VARIABLE = "LUNAR_ROCKS_LEAVE_OUT_BAD_FRAMES"
 
 
-class UnusableFileError(ValueError):
-    """A file that no example can be made from: its frame can be left out."""
-
-
-class OffPaletteError(ValueError):
-    """A label image whose colours are not the palette's: it stops every build."""
-
-
 @contextlib.contextmanager
-def of_file(name: str) -> Iterator[None]:
-    """Turns an error that arises inside into an UnusableFileError of this file."""
+def of_file(name: str, reasons: list[str]) -> Iterator[None]:
+    """Adds an error that arises inside, and the file's name, to the reasons."""
     try:
         yield
-    except OffPaletteError:
-        raise
     except (ValueError, OSError, SyntaxError) as error:  # Pillow raises all of these.
-        raise UnusableFileError(f"{name}: {error}") from error
+        reasons.append(f"{name}: {error}")
 
 
-def message(problems: Mapping[str, str], source_description: str) -> str:
+def of_frame(reasons: list[str]) -> str | None:
+    """Returns why a frame cannot be used, in one line, or None without a reason."""
+    return "; ".join(reasons) or None
+
+
+def leave_out_by_environment() -> bool:
+    """Returns whether the environment asks for leaving bad frames out.
+
+    Raises:
+        ValueError: the variable is neither 0 nor 1.
+    """
+    value = os.environ.get(LEAVE_OUT_VARIABLE, "0")
+    if value not in ("", "0", "1"):
+        raise ValueError(f"{LEAVE_OUT_VARIABLE} is 0 or 1: got {value!r}.")
+    return value == "1"
+
+
+def message(
+    problems: Mapping[str, str], source_description: str, hint: str = ""
+) -> str:
     """Returns the message of an error about frames that cannot be used.
 
     Args:
         problems: reason by frame id.
         source_description: what and where the source is.
+        hint: what they have in common.
     """
     return (
         f"{len(problems)} frames of the {source_description} cannot be used:"
-        f"{listing(problems)}\nRestore these files, or leave the frames out with the "
-        f"builder argument leave_out_bad_frames=True (in the shell: "
-        f"{LEAVE_OUT_VARIABLE}=1)."
+        f"{listing(problems)}\n{hint}{' ' if hint else ''}Restore these files, or "
+        f"leave the frames out with the builder argument leave_out_bad_frames=True (in "
+        f"the shell: {LEAVE_OUT_VARIABLE}=1)."
     )
 
 
-def listing(problems: Mapping[str, str]) -> str:
+def listing(problems: Mapping[str, str], most: int = MAX_LISTED) -> str:
     """Returns the first of the problems, a line each."""
     lines = [f"\n  {key}: {reason}" for key, reason in sorted(problems.items())]
-    if len(lines) > MAX_LISTED:
-        lines[MAX_LISTED:] = [f"\n  ... and {len(lines) - MAX_LISTED} more"]
+    if len(lines) > most:
+        lines[most:] = [f"\n  ... and {len(lines) - most} more"]
     return "".join(lines)

@@ -1,17 +1,26 @@
-"""Looks over a source before anything is written."""
+"""Looks over a source: at its file list, at its files, or at every pixel."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import tensorflow_datasets as tfds
 from absl import logging
 
-from lunar_tfds import kaggle_layout
-from lunar_tfds.lunar_rocks import annotations, frame_files, parallel, problems, verify
+from lunar_tfds import kaggle_layout, palette
+from lunar_tfds.lunar_rocks import (
+    annotations,
+    frame_files,
+    parallel,
+    verify,
+)
 from lunar_tfds.lunar_rocks.frame_files import Frame
-from lunar_tfds.lunar_rocks.frame_to_example import Job
+from lunar_tfds.lunar_rocks.frame_to_example import Job, look_at
+from lunar_tfds.lunar_rocks.label_statistics import Statistics
 from lunar_tfds.lunar_rocks.sources import Source
+from lunar_tfds.lunar_rocks.verdict import verdict
+
+Found = TypeVar("Found")
 
 
 @dataclasses.dataclass
@@ -32,7 +41,7 @@ class Findings:
 def look_over(
     source: Source, *, leave_out: bool, read_files: bool, max_frames: int | None = None
 ) -> Findings:
-    """Returns the Findings of a source.
+    """Returns the Findings of a source, for a build.
 
     Args:
         source: where the files are.
@@ -43,29 +52,60 @@ def look_over(
     Raises:
         ValueError: problems, the first 20 of them listed, or no frame at all.
     """
+    findings = list_frames(source, max_frames)
+    bad = findings.left_out
+    if read_files:
+        bad |= _damaged(source, findings.jobs)
+    findings.jobs = [job for job in findings.jobs if job.frame.frame_id not in bad]
+    if findings.jobs and (leave_out or not bad):
+        return findings
+    statistics = Statistics()
+    if read_files:  # What only pixels show comes in the same list.
+        statistics, more = look_at_all(source, findings.jobs)
+        bad |= more
+    raise ValueError(verdict(source, statistics, bad, leave_out=leave_out).stops)
+
+
+def list_frames(source: Source, max_frames: int | None = None) -> Findings:
+    """Returns the Findings of a source's file list; it reads the text files alone.
+
+    Args:
+        source: where the files are.
+        max_frames: how many frames of each split to keep, or None for all.
+
+    Raises:
+        ValueError: a text file that is not as its author made it.
+    """
     boxes = _read_boxes(source)
     defects = _read_defects(source)
-    frames, bad, without_mask = frame_files.find_frames(source.sizes)
-    for frame_id in without_mask:
-        mask = kaggle_layout.photo_mask_file(frame_id)
-        logging.warning("Photo %s has no mask, %s, and is left out.", frame_id, mask)
-    frames = _first_of_each_split(frames, max_frames)
-    if read_files:
-        bad |= _damaged(source, frames)
-    if bad and not leave_out:
-        raise ValueError(problems.message(bad, source.description))
-    frames = [frame for frame in frames if frame.frame_id not in bad]
-    if not frames:
-        example = [kaggle_layout.frame_file(k, "0001") for k in kaggle_layout.KINDS]
-        raise ValueError(
-            f"No complete frame in the {source.description}: a frame is "
-            f"{example[0]} with {example[1]} and {example[2]}." + problems.listing(bad)
-        )
+    frames, bad, lone_photos = frame_files.find_frames(source.sizes)
+    for photo_id, partner in sorted(lone_photos.items()):
+        logging.warning("There is no %s: %s is left out.", partner, photo_id)
     jobs = []
-    for frame in frames:
+    for frame in _first_of_each_split(frames, max_frames):
         named = [name for name, ids in defects.items() if frame.frame_id in ids]
         jobs.append(Job(frame, boxes.get(frame.frame_id, []), named))
     return Findings(jobs, bad, sorted(defects))
+
+
+def look_at_all(
+    source: Source, jobs: list[Job], rock_threshold: int = palette.ROCK_THRESHOLD
+) -> tuple[Statistics, dict[str, str]]:
+    """Returns the Statistics of all frames, and the problem of each that has one.
+
+    Every file is read and every mask decoded, as in a build, on all cores.
+    """
+    statistics, bad = Statistics(), {}
+
+    def look(job: Job) -> tuple[str, Statistics, str | None]:
+        seen = look_at(source, job, rock_threshold)
+        return job.frame.frame_id, seen.statistics, seen.problem
+
+    for frame_id, found, problem in _on_all_cores(look, jobs, "Looking at frames..."):
+        statistics.add(found)
+        if problem:
+            bad[frame_id] = problem
+    return statistics, bad
 
 
 def _first_of_each_split(frames: list[Frame], count: int | None) -> list[Frame]:
@@ -76,18 +116,25 @@ def _first_of_each_split(frames: list[Frame], count: int | None) -> list[Frame]:
     ]
 
 
-def _damaged(source: Source, frames: list[Frame]) -> dict[str, str]:
-    def check(frame: Frame) -> tuple[str, str | None]:
-        return frame.frame_id, verify.find_problem(source, frame)
+def _damaged(source: Source, jobs: list[Job]) -> dict[str, str]:
+    def check(job: Job) -> tuple[str, str | None]:
+        return job.frame.frame_id, verify.find_problem(source, job.frame)
 
-    found = tfds.core.utils.tqdm(
-        parallel.ordered_map(check, frames),
-        desc="Checking files...",
+    found = _on_all_cores(check, jobs, "Checking files...")
+    return {frame_id: problem for frame_id, problem in found if problem}
+
+
+def _on_all_cores(
+    function: Callable[[Job], Found], jobs: list[Job], says: str
+) -> Iterable[Found]:
+    """Returns function(job) of each, as they come, behind a progress bar."""
+    return tfds.core.utils.tqdm(
+        parallel.ordered_map(function, jobs),
+        desc=says,
         unit=" frames",
-        total=len(frames),
+        total=len(jobs),
         leave=False,
     )
-    return {frame_id: problem for frame_id, problem in found if problem}
 
 
 def _read_boxes(source: Source) -> dict[str, list[annotations.Box]]:

@@ -9,20 +9,27 @@ from lunar_tfds.lunar_rocks.frame_files import Frame
 from lunar_tfds.lunar_rocks.sources import Source
 
 
-def verify(files: dict[str, bytes], frame: Frame) -> None:
-    """Checks every chunk of every file of a frame, and the size of a render's.
+def verify(
+    files: dict[str, bytes], frame: Frame, reasons: list[str]
+) -> dict[str, bytes]:
+    """Returns the sound files of a frame: every chunk is whole, a render's size right.
 
-    Raises:
-        problems.UnusableFileError: a file is damaged or of the wrong size.
+    Args:
+        files: bytes by name.
+        frame: whose files they are.
+        reasons: why it cannot be used; each other file adds one.
     """
+    sound = {}
     for name, data in files.items():
-        with problems.of_file(name):
+        with problems.of_file(name, reasons):
             size = _size(name, data)
             if not frame.is_photo and size != kaggle_layout.FRAME_SIZE:
                 raise ValueError(
                     f"wrong size: {size[0]}x{size[1]}, a frame is "
                     f"{kaggle_layout.FRAME_WIDTH}x{kaggle_layout.FRAME_HEIGHT}"
                 )
+            sound[name] = data
+    return sound
 
 
 def _size(name: str, data: bytes) -> tuple[int, int]:
@@ -36,8 +43,6 @@ def _size(name: str, data: bytes) -> tuple[int, int]:
 
 def find_problem(source: Source, frame: Frame) -> str | None:
     """Returns what is wrong with the files of a frame, or None."""
-    try:
-        verify(load.load(source, frame), frame)
-    except problems.UnusableFileError as error:
-        return str(error)
-    return None
+    reasons: list[str] = []
+    verify(load.load(source, frame, reasons), frame, reasons)
+    return problems.of_frame(reasons)

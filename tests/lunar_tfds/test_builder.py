@@ -130,8 +130,9 @@ def test_defect_lists(tmp_path):
     assert builder.info.metadata["defect_lists_present"] == ["mismatch", "shadow"]
 
 
-def test_without_boxes_and_with_a_photo_without_mask(tmp_path, caplog):
-    folder = tiny_frames.write_kaggle_folder(tmp_path / "k", num_frames=2)
+def test_without_boxes_and_with_half_of_two_photos(tmp_path, caplog):
+    folder = tiny_frames.write_kaggle_folder(tmp_path / "k", num_frames=2, num_photos=3)
+    (folder / "real_moon_images/PCAM3.png").unlink()
     (folder / "bounding_boxes.csv").unlink()
     (folder / "real_moon_images/g_PCAM1.png").unlink()
     with caplog.at_level(logging.INFO, logger="absl"):
@@ -139,7 +140,8 @@ def test_without_boxes_and_with_a_photo_without_mask(tmp_path, caplog):
     assert sorted(examples) == ["0001", "0002", "PCAM2"]
     assert examples["0001"][1]["objects"]["bbox"].shape == (0, 4)
     assert "No bounding_boxes.csv" in caplog.text
-    assert "PCAM1 has no mask" in caplog.text
+    assert "There is no real_moon_images/g_PCAM1.png: PCAM1 is left" in caplog.text
+    assert "There is no real_moon_images/PCAM3.png: PCAM3 is left" in caplog.text
     assert "Split validation has no frames" in caplog.text
     assert f"Building lunar_rocks from the folder {folder}" in caplog.text
 

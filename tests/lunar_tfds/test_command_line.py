@@ -88,6 +88,30 @@ def test_a_wrong_argument_is_named(argument, message):
     assert message in str(error.value)
 
 
+def test_a_positional_setting_takes_no_flag():
+    @dataclasses.dataclass(frozen=True)
+    class Reads:
+        POSITIONAL = "file"
+
+        file: str | None = setting(None, "What.", missing="pass a file")
+        size: int = setting(1, "How much.")
+
+        def __post_init__(self):
+            settings.check(self)
+
+    def read(*arguments):
+        return command_line.parse(Reads, ["read", *arguments])
+
+    assert read("x") == read("--file=x") == Reads("x")
+    assert read("x", "--size=2") == read("--size=2", "x") == Reads("x", 2)
+    with pytest.raises(ValueError, match="unknown arguments: y"):
+        read("--file=x", "y")
+    with pytest.raises(ValueError, match="unknown arguments: x y"):
+        read("x", "y")
+    with pytest.raises(ValueError, match="--file is missing: pass a file"):
+        read()
+
+
 def test_a_value_of_another_type_and_a_missing_one_are_named():
     with pytest.raises(ValueError, match="--size=8: must be int"):
         Outer(size="8")

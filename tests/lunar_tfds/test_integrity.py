@@ -17,7 +17,7 @@ from tests.support import building, mutate_sources, tiny_frames
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kaggle")
-    return tiny_frames.write_kaggle_folder(folder, num_frames=4, num_photos=1)
+    return tiny_frames.write_kaggle_folder(folder, num_frames=5, num_photos=1)
 
 
 @pytest.fixture(scope="module")
@@ -82,17 +82,22 @@ def test_ids_of_several_compressors_are_one_picture(shape):
 
 
 def damage(folder):
-    """Damages three frames and a photo; returns what an error must say of each."""
+    """Damages four frames and a photo; returns what an error must say of each."""
     images = folder / "images"
     render = images / "render/render0001.png"
     render.write_bytes(render.read_bytes()[:-500])
     (images / "clean/clean0002.png").unlink()
     Image.new("RGB", (360, 240)).save(images / "ground/ground0003.png")
+    (images / "clean/clean0003.png").write_bytes(b"GIF")
+    gray = Image.open(images / "ground/ground0005.png").convert("L").convert("RGB")
+    gray.save(images / "ground/ground0005.png")
     (folder / "real_moon_images/PCAM1.png").write_bytes(b"")
     return {
         "0001": "images/render/render0001.png: truncated",
         "0002": "missing partner: no images/clean/clean0002.png",
-        "0003": "images/ground/ground0003.png: wrong size: 360x240, a frame is 720x480",
+        "0003": "images/ground/ground0003.png: wrong size: 360x240, a frame is "
+        "720x480; images/clean/clean0003.png: not a PNG file",
+        "0005": "images/ground/ground0005.png: ",
         "PCAM1": "real_moon_images/PCAM1.png: empty file",
     }
 
@@ -103,7 +108,7 @@ def test_problems_are_listed_and_nothing_is_written(folder, tmp_path):
     with pytest.raises(ValueError) as error:
         building.build(copy, tmp_path / "d")
     message = str(error.value)
-    assert message.startswith("4 frames of the folder")
+    assert message.startswith("5 frames of the folder")
     assert "LUNAR_ROCKS_LEAVE_OUT_BAD_FRAMES=1" in message
     for frame_id, reason in expected.items():
         assert f"{frame_id}: {reason}" in message
@@ -115,6 +120,7 @@ def test_bad_frames_left_out_are_in_the_metadata(folder, tmp_path):
     expected = damage(copy)
     builder = building.build(copy, tmp_path / "d", leave_out=True)
     assert sorted(building.read(builder)) == ["0004"]
+    assert sorted(builder.info.metadata["left_out_frames"]) == sorted(expected)
     left_out = builder.info.metadata["left_out_frames"]
     assert left_out.keys() == expected.keys()
     assert all(left_out[key].startswith(expected[key]) for key in expected)
