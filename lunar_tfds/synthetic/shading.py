@@ -11,6 +11,7 @@ from lunar_tfds.synthetic.terrain import Terrain
 
 GRAIN_OCTAVES = 12  # From GRAIN_FINEST upwards, each twice as long.
 GRAIN_FINEST = 0.006  # m.
+SHOULDER = np.float32(190)  # Grey level above which less and less is added.
 CHUNK = 4096  # Points of rocks in one batch; its arrays fit a cache.
 
 
@@ -116,7 +117,7 @@ def shade(
     lommel = 2 * incidence / np.maximum(incidence + emission, 1e-3)
     reflected = light.lunar * lommel * 0.7 + (1 - light.lunar) * incidence
     shape = (camera.height, camera.width)
-    grey = (light.gain * albedo * reflected).reshape(shape)
+    grey = _compress(light.gain * albedo * reflected).reshape(shape)
     edges = _edges((view.rock * 2 + lit).reshape(shape))
     return _expose(rng, grey, np.where(edges, np.float32(0.16), light.blur))
 
@@ -179,9 +180,8 @@ def _rock_surface(camera, rocks, rock, points, light):
         slope = np.float32(light.rock_slope * amount)
         normals[active] += slope * values[:, :3]
         albedo[active] += np.float32(light.mottling * amount) * values[:, 3]
-    tone = 1 + 0.08 * np.sin(np.arange(len(rocks)) * 2.399963)
     albedo = np.clip(1 + albedo, 0.6, 1.5) * light.rock_brightness
-    return normals, albedo * tone.astype(np.float32)[rock]
+    return normals, albedo * rocks.tones.astype(np.float32)[rock]
 
 
 def _blended_normals(rocks, rock, local):
@@ -207,6 +207,12 @@ def _blended_normals(rocks, rock, local):
         total = sum(weights[:, k, None] * planes[:, k] for k in range(planes.shape[1]))
         normals[part] = total / weights.sum(1, keepdims=True)
     return normals
+
+
+def _compress(grey):
+    """Returns grey levels that near 255 instead of ending there: lit rock keeps grain."""
+    over = np.maximum(grey - SHOULDER, 0) / (255 - SHOULDER)
+    return np.minimum(grey, SHOULDER) + (255 - SHOULDER) * (1 - np.exp(-over))
 
 
 def _edges(parts):

@@ -17,9 +17,11 @@ from lunar_tfds import command_line, kaggle_layout
 from lunar_tfds.regions import TOUCHING
 from lunar_tfds.synthetic import __main__ as command
 from lunar_tfds.synthetic import labels, scene, writer
+from lunar_tfds.synthetic.variety import Variety
 from tests.support import tiny_frames
 
 SMALL = {"height": 120, "width": 180}
+SHADED = Variety(massifs=1.0, flanks=0.0, photos=0.0)
 
 
 def read_all(root):
@@ -32,7 +34,7 @@ def read_all(root):
 @pytest.fixture(scope="module")
 def sketch():
     """Returns what render_scene returns, for one small scene."""
-    return scene.render_scene(4, 19, **SMALL)
+    return scene.render_scene(4, 19, SHADED, **SMALL)
 
 
 @pytest.fixture
@@ -78,8 +80,8 @@ def test_shadow_is_exactly_black_and_light_is_not(sketch):
 
 
 def test_a_scene_depends_on_seed_and_index_alone(sketch):
-    other = scene.render_scene(5, 19, **SMALL)
-    again = scene.render_scene(4, 19, **SMALL)
+    other = scene.render_scene(5, 19, SHADED, **SMALL)
+    again = scene.render_scene(4, 19, SHADED, **SMALL)
     for a, b in zip(sketch, again, strict=True):
         assert np.array_equal(a, b)
     assert not np.array_equal(sketch[0], other[0])
@@ -87,14 +89,8 @@ def test_a_scene_depends_on_seed_and_index_alone(sketch):
 
 @pytest.mark.parametrize("index", scene.NO_SKY + scene.BOULDER + scene.BARE)
 def test_special_scenes_keep_their_promise(index):
-    render, ground, _, _ = scene.render_scene(0, index, **SMALL)
-    if (
-        index == 3
-    ):  # It lies on a slope away from the sun: dark but for what stands out.
-        land = ground[..., 0] == 0
-        assert 0.5 <= np.mean(render[land] < 8) <= 0.95
-    if index in scene.NO_SKY:
-        assert not ground[..., 0].any()
+    _, ground, _, _ = scene.render_scene(0, index, **SMALL)
+    assert ground[..., 0].any() != (index in scene.NO_SKY)
     if index in scene.BOULDER:
         large = ground[..., 2] > labels.BOX_INTENSITY
         regions, _ = ndimage.label(large, TOUCHING)
@@ -105,11 +101,17 @@ def test_special_scenes_keep_their_promise(index):
 
 
 def test_any_forty_scenes_hold_two_of_each_special_kind():
-    for kind in (scene.NO_SKY, scene.BOULDER):
+    for kind in (scene.NO_SKY, scene.BOULDER, scene.BARE):
         assert all(0 <= slot < scene.PERIOD for slot in kind)
         for first in range(1, 100):
             slots = [k % scene.PERIOD for k in range(first, first + 40)]
             assert sum(slot in kind for slot in slots) >= 2
+
+
+def test_flanks_are_dark_but_for_what_stands_out():
+    render, ground, _, _ = scene.render_scene(0, 1, Variety(flanks=1.0), **SMALL)
+    land = ground[..., 0] == 0
+    assert 0.4 <= np.mean(render[land] < 8) <= 0.95
 
 
 def test_bytes_do_not_depend_on_count_or_processes(tmp_path):
