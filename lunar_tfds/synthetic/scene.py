@@ -8,7 +8,7 @@ from lunar_tfds.synthetic.camera import Camera
 from lunar_tfds.synthetic.variety import STANDARD, STYLES, Variety
 
 # Positions in every run of PERIOD scenes: by these, any 40 in a row hold two scenes
-# without sky, two with a boulder over BOULDER_SHARE of the frame and two of bare ground.
+# without sky, two with a boulder over BOULDER_SHARE of the frame, two of bare ground.
 PERIOD = 20
 NO_SKY = (3,)
 BOULDER = (7,)
@@ -60,7 +60,9 @@ def render_scene(
     )
     wobble = _wobble(rng, height, width)
     view = trace(site.camera, site.soil, all_rocks, wobble)
-    render = shading.shade(rng, site.camera, site.land, all_rocks, view, site.light)
+    render = shading.shade(
+        rng, site.camera, site.land, all_rocks, view, site.light, site.track
+    )
     ground = ground_mask(site.camera, all_rocks, view)
     return render, ground, labels.draw_clean(ground), labels.find_boxes(ground)
 

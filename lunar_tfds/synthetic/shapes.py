@@ -1,4 +1,4 @@
-"""Bodies of rocks: bounded by planes, before they are stretched, turned and set down."""
+"""Bodies of rocks, bounded by planes, before they are stretched and set down."""
 
 import itertools
 
@@ -38,9 +38,14 @@ def draw_shapes(
 def _extents(normals, offsets):
     """Returns [n], the distance of each body's furthest corner from the origin."""
     corners = np.array(list(itertools.combinations(range(PLANES), 3)))
-    points = np.linalg.solve(normals[:, corners], offsets[:, corners, None])[..., 0]
-    excess = np.einsum("skc,spc->spk", normals, points, optimize=True)
-    excess -= offsets[:, None]
+    # Cramer's rule: matrix libraries start threads, which slow down busy workers.
+    first, second, third = (normals[:, corners[:, i]] for i in range(3))
+    faces = np.cross(second, third), np.cross(third, first), np.cross(first, second)
+    volume = (first * faces[0]).sum(-1, keepdims=True)
+    volume = np.where(np.abs(volume) < 1e-9, np.inf, volume)  # Parallel: no corner.
+    sums = sum(offsets[:, corners[:, i], None] * faces[i] for i in range(3))
+    points = sums / volume
+    excess = np.einsum("skc,spc->spk", normals, points) - offsets[:, None]
     inside = (excess < 1e-6).all(-1)
     return np.where(inside, np.linalg.norm(points, axis=-1), 0).max(-1)
 

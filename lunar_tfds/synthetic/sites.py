@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from lunar_tfds.synthetic import relief, shading, terrain
+from lunar_tfds.synthetic import relief, shading, terrain, tracks
 from lunar_tfds.synthetic.camera import Camera
 from lunar_tfds.synthetic.terrain import Terrain
 from lunar_tfds.synthetic.variety import Variety
@@ -23,12 +23,14 @@ class Site:
         land: Terrain, with its shadows.
         light: shading.Light.
         soil: float32 [pixels], depth at which each ray meets the ground, m.
+        track: of a rover, or None.
     """
 
     camera: Camera
     land: Terrain
     light: shading.Light
     soil: np.ndarray
+    track: tracks.Track | None
 
 
 def draw_site(
@@ -67,7 +69,10 @@ def draw_site(
     while not with_sky and np.isinf(soil).any():
         camera = dataclasses.replace(camera, pitch=camera.pitch - np.radians(2))
         soil = land.hit(camera, camera.rays())
-    return Site(camera, land, _draw_light(rng, variety, elevation, shape.slope), soil)
+    light = _draw_light(rng, variety, elevation, shape.slope)
+    is_driven = rng.uniform() < variety.tracks
+    track = tracks.draw_track(rng, yaw) if is_driven else None
+    return Site(camera, land, light, soil, track)
 
 
 def _draw_camera(rng, variety, height, width, pitches):
@@ -87,6 +92,8 @@ def _draw_camera(rng, variety, height, width, pitches):
 
 def _draw_light(rng, variety, elevation, slope):
     """Returns the Light of a scene."""
+    is_photo = rng.uniform() < variety.photos
+    ambient, veil = rng.uniform([0.03, 0.02], [0.2, 0.3]) * is_photo
     return shading.Light(
         sun_elevation=elevation,
         gain=rng.uniform(195, 235),
@@ -96,6 +103,10 @@ def _draw_light(rng, variety, elevation, slope):
         rock_slope=rng.uniform(0.03, 0.1),
         mottling=rng.uniform(0.02, 0.07),
         blur=rng.uniform(0.05, 0.12),
+        pebbly=rng.uniform(*variety.pebbly),
+        ambient=ambient,
+        veil=veil,
+        clear_distance=np.exp(rng.uniform(np.log(25), np.log(300))),
     )
 
 
