@@ -77,9 +77,9 @@ def draw_site(
 
 def _draw_camera(rng, variety, height, width, pitches):
     """Returns the Camera over the origin."""
-    pitch = -30 * rng.uniform() ** 1.9 if pitches is None else rng.uniform(*pitches)
+    pitch = -30 * rng.uniform() ** 2.2 if pitches is None else rng.uniform(*pitches)
     low = rng.uniform() < variety.low_cameras
-    above = rng.uniform(0.4, 0.9) if low else rng.uniform(1.2, 2.2)
+    above = rng.uniform(0.5, 1.0) if low else rng.uniform(1.2, 2.2)
     return Camera(
         (0.0, 0.0, above),
         rng.uniform(0, 2 * np.pi),

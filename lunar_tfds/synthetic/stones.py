@@ -61,10 +61,10 @@ def _populations(rng, variety):
     """Returns the Populations of a scene, the pebbles first."""
     power = rng.uniform(*variety.rock_power)
     pebbles, small, large = np.exp(
-        rng.uniform(np.log([5.0, 2.5, 0.01]), np.log([100.0, 15.0, 0.1]))
+        rng.uniform(np.log([5.0, 7.0, 0.01]), np.log([100.0, 35.0, 0.1]))
     )
     if rng.uniform() < variety.sparse:
-        small *= 0.15
+        small *= 0.06
     populations = [
         scatter.Population(pebbles, *PEBBLE_RADII, 2.4, 40),
         scatter.Population(small, *SMALL_RADII, power, 200),
@@ -73,7 +73,7 @@ def _populations(rng, variety):
         populations.append(scatter.Population(large, *LARGE_RADII, power, 400))
     if rng.uniform() < variety.fields:
         start = np.exp(rng.uniform(np.log(5), np.log(30)))
-        dense = rng.uniform(0.5, 2.5)
+        dense = rng.uniform(1.0, 4.0)
         populations.append(
             scatter.Population(dense, 0.1, SMALL_RADII[1], power, 300, start)
         )

@@ -23,7 +23,7 @@ class Variety:
         bends: share whose horizon is bent: in a crater or on top of a mound.
         massifs: share that a steep hill between them and the sun shades.
         flanks: share on a slope that the sunlight only grazes.
-        low_cameras: share seen from less than a metre above the ground.
+        low_cameras: share seen from half a metre to one above the ground.
         sun: low, middle and high elevation, degrees; a quarter of the suns stands above
             the middle.
         lunar: weight of the Lommel-Seeliger term, see `shading.Light`.
@@ -34,19 +34,19 @@ class Variety:
     """
 
     boulders: float = 0.4
-    fields: float = 0.3
+    fields: float = 0.35
     sparse: float = 0.25
-    strewn: float = 0.6
+    strewn: float = 0.63
     touching: float = 0.2
     shapes: tuple[float, float, float, float] = (0.45, 0.2, 0.15, 0.2)
     roundedness: Range = (0.2, 1.0)
     flatness: Range = (0.35, 1.0)
-    rock_power: Range = (0.5, 1.8)
+    rock_power: Range = (0.8, 2.1)
     hills: float = 0.5
     bends: float = 0.3
     massifs: float = 0.15
     flanks: float = 0.1
-    low_cameras: float = 0.08
+    low_cameras: float = 0.05
     # Author: three quarters of the suns stand at 20 to 40 degrees, the rest at 40-50.
     sun: tuple[float, float, float] = (20.0, 40.0, 50.0)
     lunar: Range = (0.05, 0.35)
@@ -67,7 +67,7 @@ STYLES = {
         shapes=(0.7, 0.0, 0.3, 0.0),
         roundedness=(0.7, 1.4),
         flatness=(0.3, 0.7),
-        rock_power=(1.5, 2.4),
+        rock_power=(1.6, 2.5),
         bends=0.6,
         low_cameras=0.25,
         sun=(15.0, 45.0, 65.0),
