@@ -132,7 +132,7 @@ def _hills(rng, relief, corner, spacing):
         profile = [np.exp(-((offset / width) ** 2) / 2) for offset in (y, x)]
         total += (height * profile[0][:, None] * profile[1]).astype(np.float32)
     lumps = noise.band_noise(rng, GRID, 6, 40)[0]
-    return total * (1 + np.float32(0.15) * lumps / lumps.std())
+    return total * (1 + np.float32(0.1) * lumps / lumps.std())
 
 
 def _flank(relief, corner, spacing):

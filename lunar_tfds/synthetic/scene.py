@@ -40,13 +40,15 @@ def render_scene(
     """
     rng = np.random.default_rng([seed, index])
     slot = index % PERIOD
+    is_close = slot in BOULDER
     site = sites.draw_site(
         rng,
         variety,
         height,
         width,
-        with_sky=slot not in NO_SKY,
-        pitches=(-20, -8) if slot in BOULDER else None,
+        # Turned towards the sky, the camera would not see the boulder at its feet.
+        with_sky=None if is_close else slot not in NO_SKY,
+        pitches=(-20, -8) if is_close else None,
     )
     share = BOULDER_SHARE + 0.03 + 0.32 * rng.uniform() ** 2
     all_rocks = stones.draw_rocks(
@@ -56,7 +58,7 @@ def render_scene(
         site.soil,
         variety,
         bare=slot in BARE,
-        boulder_share=share if slot in BOULDER else None,
+        boulder_share=share if is_close else None,
     )
     wobble = _wobble(rng, height, width)
     view = trace(site.camera, site.soil, all_rocks, wobble)

@@ -9,7 +9,7 @@ from lunar_tfds.synthetic.camera import Camera
 from lunar_tfds.synthetic.rocks import Rocks
 from lunar_tfds.synthetic.terrain import Terrain
 
-SHOULDER = np.float32(190)  # Grey level above which less and less is added.
+SHOULDER = np.float32(165)  # Grey level above which less and less is added.
 
 
 @dataclasses.dataclass(frozen=True)

@@ -39,7 +39,7 @@ def draw_site(
     height: int,
     width: int,
     *,
-    with_sky: bool,
+    with_sky: bool | None,
     pitches: tuple[float, float] | None = None,
 ) -> Site:
     """Returns one Site.
@@ -49,8 +49,8 @@ def draw_site(
         variety: Variety.
         height: of the image, px.
         width: px.
-        with_sky: whether sky is in view; then the camera looks up until it is, else
-            down until it is not.
+        with_sky: True turns the camera up until it sees sky, False down until it sees
+            none, None leaves it.
         pitches: range of the camera's pitch, degrees; None for the dataset's.
     """
     camera = _draw_camera(rng, variety, height, width, pitches)
@@ -66,7 +66,7 @@ def draw_site(
         land = relief.build_terrain(np.random.default_rng(lie), shape, yaw, elevation)
         camera = _aim(camera, land, with_sky)
     soil = land.hit(camera, camera.rays())
-    while not with_sky and np.isinf(soil).any():
+    while with_sky is False and np.isinf(soil).any():
         camera = dataclasses.replace(camera, pitch=camera.pitch - np.radians(2))
         soil = land.hit(camera, camera.rays())
     light = _draw_light(rng, variety, elevation, shape.slope)
@@ -106,7 +106,7 @@ def _draw_light(rng, variety, elevation, slope):
         pebbly=rng.uniform(*variety.pebbly),
         ambient=ambient,
         veil=veil,
-        clear_distance=np.exp(rng.uniform(np.log(25), np.log(300))),
+        clear_distance=np.exp(rng.uniform(np.log(80), np.log(600))),
     )
 
 
@@ -194,6 +194,8 @@ def _glance(camera):
 
 def _aim(camera, land, with_sky):
     """Returns the camera turned up until it sees sky, or down until it sees none."""
+    if with_sky is None:
+        return camera
     for _ in range(20):
         glance = _glance(camera)
         sky = np.isinf(land.hit(glance, glance.rays())).mean()

@@ -118,11 +118,17 @@ def _close_boulder(rng, camera, terrain, bodies, soil, share):
     bearing = camera.yaw + np.radians(rng.uniform(-15, 15))
     state = rng.bit_generator.state
     distance, best, largest = 5 * radius, None, -1.0
-    for _ in range(40):
+    for _ in range(60):
         rng.bit_generator.state = state
         position = np.array([[np.cos(bearing), np.sin(bearing)]]) * distance
         boulder = rocks.place(
-            rng, position, [radius], terrain, bodies, flatness=(0.7, 1.2)
+            rng,
+            position,
+            [radius],
+            terrain,
+            bodies,
+            flatness=(0.7, 1.2),
+            lift=(0.0, 0.3),
         )
         found = np.mean(raycast.cast(small, boulder, soil).rock >= 0)
         if found > largest:
@@ -130,7 +136,7 @@ def _close_boulder(rng, camera, terrain, bodies, soil, share):
         if found > share:
             break
         if distance > 1.4 * radius + 0.3:
-            distance *= 0.92
+            distance *= 0.94
         else:
-            radius, distance = 1.15 * radius, 1.15 * distance
+            radius, distance = 1.12 * radius, 1.12 * distance
     return best

@@ -50,7 +50,7 @@ class Variety:
     # Author: three quarters of the suns stand at 20 to 40 degrees, the rest at 40-50.
     sun: tuple[float, float, float] = (20.0, 40.0, 50.0)
     lunar: Range = (0.05, 0.35)
-    rock_brightness: Range = (1.0, 1.6)
+    rock_brightness: Range = (1.0, 1.5)
     pebbly: Range = (0.0, 1.0)
     photos: float = 0.15
     tracks: float = 0.08
