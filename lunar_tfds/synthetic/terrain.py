@@ -189,8 +189,19 @@ def cast_shadows(terrain: Terrain, sun_elevation: float) -> None:
             np.maximum(shadow, wide, out=shadow)
 
 
-def enlarge(coarse, corners, spacings):
-    """Returns the part of a coarse level under the next finer one, cubically."""
+def enlarge(
+    coarse: np.ndarray, corners: np.ndarray, spacings: np.ndarray
+) -> np.ndarray:
+    """Returns the part of a coarse level under the next finer one, cubically.
+
+    Args:
+        coarse: float32 [GRID, GRID].
+        corners: [2, 2], of the finer and of the coarse level, m.
+        spacings: [2], of the same, m.
+
+    Returns:
+        float32 [GRID, GRID].
+    """
     place = [(corners[0][a] - corners[1][a]) / spacings[1] for a in (1, 0)]
     ratio = spacings[0] / spacings[1]
     left = int(place[1]) - 1  # Only the columns needed, before the rows are enlarged.
