@@ -9,7 +9,7 @@ import time
 
 from lunar_tfds import command_line, memory, settings
 from lunar_tfds.settings import at_least, setting
-from lunar_tfds.synthetic import writer
+from lunar_tfds.synthetic import variety, writer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +24,11 @@ class Drawing:
     )
     num_scenes: int = setting(200, "How many.", at_least(1))
     seed: int = setting(0, "Of the scenes.", at_least(0))
+    style: str = setting(
+        variety.STANDARD,
+        "How they look; `other` draws rocks and light unlike the rest, to validate on.",
+        choices=tuple(variety.STYLES),
+    )
     processes: int | None = setting(
         None, "How many at a time; one a core by default.", at_least(1)
     )
@@ -36,7 +41,9 @@ def main(drawing: Drawing) -> None:
     """Draws the scenes that are not there yet and says what comes next."""
     start = time.monotonic()
     folder, count = drawing.output_dir, drawing.num_scenes
-    new = writer.write_scenes(folder, count, drawing.seed, drawing.processes)
+    new = writer.write_scenes(
+        folder, count, drawing.seed, drawing.processes, style=drawing.style
+    )
     peak = memory.peak_memory(of_workers=True)  # With workers, they draw.
     largest = f", largest process {peak / 1e6:.0f} MB" if peak else ""
     print(

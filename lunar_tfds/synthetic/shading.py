@@ -1,17 +1,15 @@
-"""Sunlight on ground and rocks: reflectance, grain, shadows, grey levels."""
+"""Sunlight on ground and rocks: reflectance, shadows, dust, grey levels."""
 
 import dataclasses
 
 import numpy as np
 
-from lunar_tfds.synthetic import noise, raycast
+from lunar_tfds.synthetic import raycast, surfaces, tracks
 from lunar_tfds.synthetic.camera import Camera
 from lunar_tfds.synthetic.rocks import Rocks
 from lunar_tfds.synthetic.terrain import Terrain
 
-GRAIN_OCTAVES = 12  # From GRAIN_FINEST upwards, each twice as long.
-GRAIN_FINEST = 0.006  # m.
-CHUNK = 4096  # Points of rocks in one batch; its arrays fit a cache.
+SHOULDER = np.float32(165)  # Grey level above which less and less is added.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +41,10 @@ class Light:
         rock_slope: the same for rock faces.
         mottling: standard deviation of the rock's albedo over its mean.
         blur: share of a pixel's light that falls on each neighbour.
+        pebbly: 0 for powdery ground, 1 for pebbles.
+        ambient: light in the shadows, over the sun's.
+        veil: contrast lost in dust on the lens or right before it; 0 for no dust.
+        clear_distance: at which dust leaves 1 / e of the contrast, m.
     """
 
     sun_elevation: float
@@ -53,6 +55,10 @@ class Light:
     rock_slope: float = 0.15
     mottling: float = 0.06
     blur: float = 0.05
+    pebbly: float = 0.0
+    ambient: float = 0.0
+    veil: float = 0.0
+    clear_distance: float = 100.0
 
     @property
     def sun(self) -> tuple[float, float, float]:
@@ -67,6 +73,7 @@ def shade(
     rocks: Rocks,
     view: View,
     light: Light,
+    track: tracks.Track | None = None,
 ) -> np.ndarray:
     """Returns the render of a traced view.
 
@@ -77,36 +84,18 @@ def shade(
         rocks: Rocks.
         view: View, what the camera sees at each pixel.
         light: Light.
+        track: of a rover, or None.
 
     Returns:
-        uint8 [height, width, 3], nearly grey; sky and shadow are 0.
+        uint8 [height, width, 3], nearly grey; sky is 0, and so is shadow where there is
+        no ambient light.
     """
-    seen = np.nonzero(np.isfinite(view.depth))[0]
-    points = camera.rays() * np.where(np.isfinite(view.depth), view.depth, 0)[:, None]
+    land = np.isfinite(view.depth)
+    points = camera.rays() * np.where(land, view.depth, 0)[:, None]
+    normals, albedo, clear = _surface(
+        rng, camera, terrain, rocks, view, points, light, track
+    )
     sun = np.array(light.sun, np.float32)
-    normals = np.zeros_like(points)
-    albedo = np.ones(len(points), np.float32)
-    clear = np.zeros(len(points), bool)
-    position = np.array(camera.position, np.float32)
-    world = points[seen] + position
-    level, slope_x, slope_y, shadow = terrain.surface(world[:, 0], world[:, 1])
-    on_rock = view.rock[seen] >= 0
-    # A hundredth of the grid's spacing keeps a surface from shading itself.
-    spare = 0.01 * terrain.spacings.astype(np.float32)[level]
-    clear[seen] = world[:, 2] + spare > shadow
-    soil = seen[~on_rock]
-    grain = _grain(
-        rng, camera, terrain, points[soil], level[~on_rock], light.grain_slope
-    )
-    normals[soil, 0] = -slope_x[~on_rock] - grain[:, 0]
-    normals[soil, 1] = -slope_y[~on_rock] - grain[:, 1]
-    normals[soil, 2] = 1
-    albedo[soil] = grain[:, 2]
-    stone = seen[on_rock]
-    normals[stone], albedo[stone] = _rock_surface(
-        camera, rocks, view.rock[stone], points[stone], light
-    )
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
     incidence = normals[:, 0] * sun[0] + normals[:, 2] * sun[2]
     distance = np.maximum(np.linalg.norm(points, axis=1), 1e-6)
     emission = np.maximum(-(normals * points).sum(1) / distance, 0.05)
@@ -115,98 +104,62 @@ def shade(
     incidence = np.where(lit, incidence, 0)
     lommel = 2 * incidence / np.maximum(incidence + emission, 1e-3)
     reflected = light.lunar * lommel * 0.7 + (1 - light.lunar) * incidence
+    reflected += light.ambient * (0.6 + 0.4 * normals[:, 2])
+    grey = _compress(light.gain * albedo * reflected)
+    grey[land] = _veil(grey[land], distance[land], light)
+    grey[~land] = 0
     shape = (camera.height, camera.width)
-    grey = (light.gain * albedo * reflected).reshape(shape)
     edges = _edges((view.rock * 2 + lit).reshape(shape))
-    return _expose(rng, grey, np.where(edges, np.float32(0.16), light.blur))
+    blur = np.where(edges, np.float32(0.16), light.blur)
+    return _expose(rng, grey.reshape(shape), blur)
 
 
-def _grain(rng, camera, terrain, points, level, slope):
-    """Returns [n, 3]: ground slopes finer than its grid, and its albedo around 1."""
-    total = np.zeros((len(points), 3), np.float32)
-    x = points[:, 0] + np.float32(camera.position[0])
-    y = points[:, 1] + np.float32(camera.position[1])
-    distance = np.linalg.norm(points, axis=1)
-    grazing = np.maximum(-points[:, 2] / np.maximum(distance, 1e-6), 0.12)
-    footprint = distance * np.float32(camera.pixel_angle) / np.sqrt(grazing)
+def _surface(rng, camera, terrain, rocks, view, points, light, track):
+    """Returns (normals [n, 3], albedo [n], whether no hill shades it [n]) of pixels."""
+    normals = np.zeros_like(points)
+    albedo = np.ones(len(points), np.float32)
+    clear = np.zeros(len(points), bool)
+    seen = np.nonzero(np.isfinite(view.depth))[0]
+    world = points[seen] + np.array(camera.position, np.float32)
+    level, slope_x, slope_y, shadow = terrain.surface(world[:, 0], world[:, 1])
     spacing = terrain.spacings.astype(np.float32)[level]
-    for octave in range(GRAIN_OCTAVES):
-        wavelength = GRAIN_FINEST * 2**octave
-        offset, angle = rng.uniform(0, 1, 2), rng.uniform(0, 2 * np.pi)
-        # What the pixel resolves and the grid does not hold already.
-        weight = _ramp(wavelength / footprint, 1.2, 2.4)
-        weight *= 1 - _ramp(wavelength / spacing, 2, 4)
-        # Crisp at the pixel's scale, as the dataset's ground is at every distance.
-        weight *= 1.8 - 0.8 * _ramp(wavelength / footprint, 3, 9)
-        active = np.nonzero(weight > 0.02)[0]
-        if len(active):
-            values = noise.sample_grain(x[active], y[active], wavelength, offset, angle)
-            total[active, :2] += values[:, :2] * (slope * weight[active])[:, None]
-    for wavelength, amount in ((0.7, 0.015), (6.0, 0.025), (50.0, 0.03)):
-        offset, angle = rng.uniform(0, 1, 2), rng.uniform(0, 2 * np.pi)
-        values = noise.sample_grain(x, y, wavelength, offset, angle)[:, 2]
-        total[:, 2] += amount * values * _ramp(wavelength / footprint, 2, 6)
-    total[:, 2] = np.clip(1 + total[:, 2], 0.7, 1.3)
-    return total
+    # A hundredth of the grid's spacing keeps a surface from shading itself.
+    clear[seen] = world[:, 2] + 0.01 * spacing > shadow
+    bare = view.rock[seen] < 0
+    soil, stone = seen[bare], seen[~bare]
+    x, y = world[bare, 0], world[bare, 1]
+    footprint = surfaces.footprints(camera, points[soil])
+    fine = surfaces.grain(
+        rng, x, y, footprint, spacing[bare], light.grain_slope, light.pebbly
+    )
+    if track is not None:
+        slopes, darker = tracks.press(track, x, y, footprint)
+        fine[:, :2] += slopes
+        fine[:, 2] *= darker
+    normals[soil, 0] = -slope_x[bare] - fine[:, 0]
+    normals[soil, 1] = -slope_y[bare] - fine[:, 1]
+    normals[soil, 2] = 1
+    albedo[soil] = fine[:, 2]
+    normals[stone], of_rock = surfaces.rock_surface(
+        camera, rocks, view.rock[stone], points[stone], light.rock_slope, light.mottling
+    )
+    albedo[stone] = of_rock * light.rock_brightness
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6)
+    return normals, albedo, clear
 
 
-def _ramp(value, low, high):
-    """Returns 0 below `low`, 1 above `high`, smoothly between."""
-    part = np.clip((value - low) / (high - low), 0, 1)
-    return part * part * (3 - 2 * part)
+def _veil(grey, distance, light):
+    """Returns the grey levels of land behind dust: nearer to its mean, far more so."""
+    if not light.veil:
+        return grey
+    clear = (1 - light.veil) * np.exp(-distance / light.clear_distance)
+    return grey.mean() + (grey - grey.mean()) * clear
 
 
-def _rock_surface(camera, rocks, rock, points, light):
-    """Returns (normals [n, 3], albedo [n]) of the rocks at points of their surface."""
-    if not len(rock):
-        return np.zeros((0, 3), np.float32), np.zeros(0, np.float32)
-    relative = (rocks.centres - np.asarray(camera.position)).astype(np.float32)
-    local = points - relative[rock]
-    normals = _blended_normals(rocks, rock, local)
-    depth = np.linalg.norm(relative, axis=1)
-    footprint = np.maximum(depth * camera.pixel_angle, 1e-4).astype(np.float32)
-    shift = ((np.arange(len(rocks)) * 0.618034) % 1.0 * 37).astype(np.float32)
-    albedo = np.zeros(len(rock), np.float32)
-    finest = np.maximum(3 * footprint, 0.012)
-    for scale, amount in ((1.0, 0.6), (2.3, 0.8), (6.1, 0.9), (15.0, 0.8)):
-        wavelength = finest * np.float32(scale)
-        fits = wavelength < 1.2 * rocks.radii
-        active = np.nonzero(fits[rock])[0]
-        if not len(active):
-            continue
-        where = local[active] + (shift * footprint)[rock[active], None]
-        values = noise.sample_solid(where, wavelength[rock[active]])
-        slope = np.float32(light.rock_slope * amount)
-        normals[active] += slope * values[:, :3]
-        albedo[active] += np.float32(light.mottling * amount) * values[:, 3]
-    tone = 1 + 0.08 * np.sin(np.arange(len(rocks)) * 2.399963)
-    albedo = np.clip(1 + albedo, 0.6, 1.5) * light.rock_brightness
-    return normals, albedo * tone.astype(np.float32)[rock]
-
-
-def _blended_normals(rocks, rock, local):
-    """Returns float32 [n, 3], normals of faces that blend near the edges.
-
-    Args:
-        rocks: Rocks.
-        rock: int [n].
-        local: float32 [n, 3], points relative to the rock's centre, m.
-    """
-    all_planes = rocks.normals.astype(np.float32)
-    offsets = rocks.offsets.astype(np.float32)
-    width = (rocks.roundness * rocks.radii).astype(np.float32)
-    normals = np.empty_like(local)
-    for start in range(0, len(rock), CHUNK):
-        part = slice(start, start + CHUNK)
-        which, point = rock[part], local[part]
-        planes = all_planes[which]
-        excess = sum(planes[..., i] * point[:, None, i] for i in range(3))
-        excess -= offsets[which]
-        excess -= excess.max(1, keepdims=True)
-        weights = np.exp(np.maximum(excess / width[which, None], -40))
-        total = sum(weights[:, k, None] * planes[:, k] for k in range(planes.shape[1]))
-        normals[part] = total / weights.sum(1, keepdims=True)
-    return normals
+def _compress(grey):
+    """Returns grey levels that near 255 instead of ending there: rock keeps grain."""
+    over = np.maximum(grey - SHOULDER, 0) / (255 - SHOULDER)
+    return np.minimum(grey, SHOULDER) + (255 - SHOULDER) * (1 - np.exp(-over))
 
 
 def _edges(parts):

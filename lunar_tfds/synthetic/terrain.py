@@ -4,15 +4,12 @@ import dataclasses
 
 import numpy as np
 
-from lunar_tfds.synthetic import noise
 from lunar_tfds.synthetic.camera import Camera
 
 GRID = 1024  # Samples along each side of a level.
 FINEST = 0.01  # Spacing of the finest level, m.
 RATIO = 4  # Spacing of a level over that of the next finer one.
 LEVELS = 5  # The coarsest spans GRID * FINEST * RATIO**4 = 2.6 km.
-FLANK = 80.0  # Half the length of a tilted scene's slope, m.
-AHEAD = 0.3  # How far a level's centre lies before the camera, in its own sides.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,70 +167,6 @@ def _secant(r0, r1, f0, f1):
     return r0 + np.clip(part, 0, 1) * (r1 - r0)
 
 
-@dataclasses.dataclass(frozen=True)
-class Relief:
-    """How rough a scene's terrain is.
-
-    Attributes:
-        slope: root-mean-square slope each octave of wavelengths adds.
-        hill_slope: the same for wavelengths over 100 m.
-        craters: mean number of craters stamped into each level.
-        ridge_start: distance at which the far ridge starts to rise, m.
-        ridge_slope: its mean slope.
-        massif: (x, y, height) of a steep hill, m; over +x it hides the sun.
-        tilt: mean slope around the origin, rising towards +x.
-    """
-
-    slope: float = 0.06
-    hill_slope: float = 0.08
-    craters: float = 10.0
-    ridge_start: float = 300.0
-    ridge_slope: float = 0.1
-    massif: tuple[float, float, float] = (100.0, 0.0, 0.0)
-    tilt: float = 0.0
-
-
-def build_terrain(
-    rng: np.random.Generator, relief: Relief, heading: float, sun_elevation: float
-) -> Terrain:
-    """Returns the Terrain of one scene, height 0 at the origin.
-
-    Args:
-        rng: numpy Generator.
-        relief: Relief.
-        heading: the camera's yaw, rad; the levels lie before it.
-        sun_elevation: rad.
-    """
-    forward = np.array([np.cos(heading), np.sin(heading)])
-    spacings = FINEST * RATIO ** np.arange(LEVELS, dtype=np.float64)
-    corners = (AHEAD * forward - 0.5) * (GRID * spacings)[:, None]
-    heights = np.empty((LEVELS, GRID, GRID), np.float32)
-    shadows = np.empty_like(heights)
-    spare = None
-    for k in range(LEVELS - 1, -1, -1):
-        if k == LEVELS - 1:
-            bands = noise.band_noise(rng, GRID, 2.5, GRID / 6)
-            height = bands[0] * np.float32(relief.hill_slope * spacings[k])
-            height += _ridge(rng, relief, corners[k], spacings[k], forward)
-            height += _massif(rng, relief, corners[k], spacings[k])
-            height += _flank(relief, corners[k], spacings[k])
-        else:
-            if spare is None:
-                field, spare = noise.band_noise(rng, GRID, 2.5, 10)
-            else:
-                field, spare = spare, None
-            slope = relief.slope * np.sqrt(2) * rng.uniform(0.6, 1.3)
-            height = _enlarge(heights[k + 1], corners[k : k + 2], spacings[k : k + 2])
-            strength = _patches(rng) * np.float32(slope * spacings[k])
-            height += field * strength
-        _stamp_craters(rng, height, relief.craters, spacings[k])
-        heights[k] = height
-    flat = Terrain(corners, spacings, heights, shadows)
-    heights -= flat.height(np.zeros(1, np.float32), np.zeros(1, np.float32))[0]
-    cast_shadows(flat, sun_elevation)
-    return flat
-
-
 def cast_shadows(terrain: Terrain, sun_elevation: float) -> None:
     """Fills `terrain.shadows`: one running maximum along x for each level."""
     tangent = np.tan(sun_elevation)
@@ -248,7 +181,7 @@ def cast_shadows(terrain: Terrain, sun_elevation: float) -> None:
         else:
             shadow[:, -1] = shadow[:, -2]
             coarse = slice(k, k + 2)
-            wide = _enlarge(
+            wide = enlarge(
                 terrain.shadows[k + 1],
                 terrain.corners[coarse],
                 terrain.spacings[coarse],
@@ -256,8 +189,19 @@ def cast_shadows(terrain: Terrain, sun_elevation: float) -> None:
             np.maximum(shadow, wide, out=shadow)
 
 
-def _enlarge(coarse, corners, spacings):
-    """Returns the part of a coarse level under the next finer one, cubically."""
+def enlarge(
+    coarse: np.ndarray, corners: np.ndarray, spacings: np.ndarray
+) -> np.ndarray:
+    """Returns the part of a coarse level under the next finer one, cubically.
+
+    Args:
+        coarse: float32 [GRID, GRID].
+        corners: [2, 2], of the finer and of the coarse level, m.
+        spacings: [2], of the same, m.
+
+    Returns:
+        float32 [GRID, GRID].
+    """
     place = [(corners[0][a] - corners[1][a]) / spacings[1] for a in (1, 0)]
     ratio = spacings[0] / spacings[1]
     left = int(place[1]) - 1  # Only the columns needed, before the rows are enlarged.
@@ -280,75 +224,3 @@ def _enlarge_rows(coarse, position):
     for i in (1, 2, 3):
         total += coarse[first + i - 1] * weights[i]
     return total
-
-
-def _patches(rng):
-    """Returns float32 [GRID, GRID] around 1: how rough the ground is where."""
-    cells = 9
-    lattice = np.exp(rng.normal(0, 0.45, (cells, cells))).astype(np.float32)
-    u = np.linspace(0, cells - 1.001, GRID)
-    i = u.astype(int)
-    t = (u - i).astype(np.float32)
-    t = t * t * (3 - 2 * t)
-    rows = lattice[i] * (1 - t)[:, None] + lattice[i + 1] * t[:, None]
-    return rows[:, i] * (1 - t) + rows[:, i + 1] * t
-
-
-def _ridge(rng, relief, corner, spacing, forward):
-    """Returns float32 [GRID, GRID], hills that rise beyond `relief.ridge_start`."""
-    x = (corner[0] + spacing * np.arange(GRID)).astype(np.float32)[None, :]
-    y = (corner[1] + spacing * np.arange(GRID)).astype(np.float32)[:, None]
-    distance = np.hypot(x, y) + np.float32(1e-3)
-    # A lumpy crest: a smooth function of the bearing, -2 to 2.
-    side = np.array([0.4 * forward[0] - forward[1], 0.4 * forward[1] + forward[0]])
-    bearing = (x * np.float32(side[0]) + y * np.float32(side[1])) / distance
-    table = np.linspace(-2, 2, 1024)
-    wave = np.ones(len(table))
-    for harmonic in range(2, 7):
-        wave += rng.normal(0, 0.9 / harmonic) * np.sin(
-            1.7 * harmonic * table + rng.uniform(0, 2 * np.pi)
-        )
-    wave = np.maximum(wave, 0.05).astype(np.float32)
-    start = relief.ridge_start
-    width = np.float32(0.6 * start + 150)
-    beyond = np.maximum(distance - np.float32(start), 0) / width
-    rise = np.float32(relief.ridge_slope) * width * (1 - np.exp(-beyond * beyond))
-    return rise * wave[((bearing + 2) * (1023 / 4)).astype(np.int32)]
-
-
-def _massif(rng, relief, corner, spacing):
-    """Returns float32 [GRID, GRID], a lumpy hill a third as wide as it is far; or 0."""
-    east, north, height = relief.massif
-    if not height:
-        return np.float32(0)
-    width = np.hypot(east, north) / 3
-    x = corner[0] + spacing * np.arange(GRID) - east
-    y = corner[1] + spacing * np.arange(GRID) - north
-    profile = [np.exp(-((offset / width) ** 2) / 2) for offset in (y, x)]
-    lumps = noise.band_noise(rng, GRID, 4, 30)[0]
-    lumps = 1 + 0.15 * lumps / lumps.std()
-    return (height * profile[0][:, None] * profile[1] * lumps).astype(np.float32)
-
-
-def _flank(relief, corner, spacing):
-    """Returns float32 [GRID], a slope along x that levels out FLANK away."""
-    x = corner[0] + spacing * np.arange(GRID)
-    return (relief.tilt * FLANK * np.tanh(x / FLANK)).astype(np.float32)
-
-
-def _stamp_craters(rng, height, mean_count, spacing):
-    """Adds worn bowl craters with raised rims to one level, in place."""
-    size = height.shape[0]
-    for _ in range(rng.poisson(mean_count)):
-        radius = 6.0 * (1 - rng.uniform(0, 0.97)) ** -0.5  # Samples, count ~ radius^-2.
-        row, column = rng.uniform(0, size, 2)
-        depth = radius * rng.uniform(0.08, 0.35) * spacing
-        reach = int(2 * radius) + 1
-        rows = slice(max(int(row) - reach, 0), min(int(row) + reach + 1, size))
-        columns = slice(max(int(column) - reach, 0), min(int(column) + reach + 1, size))
-        y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - row
-        x = np.arange(columns.start, columns.stop, dtype=np.float32)[None, :] - column
-        r = np.sqrt(x * x + y * y) / radius
-        bowl = np.where(r < 1, (r * r - 1) * depth, 0)
-        rim = 0.25 * depth * np.exp(-(((r - 1) / 0.3) ** 2))
-        height[rows, columns] += (bowl + rim).astype(np.float32)

@@ -18,12 +18,13 @@ from tqdm import tqdm
 
 from lunar_tfds import atomic_files, cores, kaggle_layout, pictures
 from lunar_tfds.synthetic import labels, scene
+from lunar_tfds.synthetic.variety import STANDARD, STYLES
 
 # Its (x, y, length, height), as in the file.
 Box = tuple[float, float, int, int]
 # A scene's files carry its origin; raise the number when the same seed draws anew.
 ORIGIN_KEY = "lunar_tfds.synthetic"
-RENDERER_VERSION = 2
+RENDERER_VERSION = 3
 PNG_LEVEL = 3  # On these grainy pictures smaller than the default and 4 times faster.
 
 
@@ -33,6 +34,7 @@ def write_scenes(
     seed: int = 0,
     processes: int | None = None,
     *,
+    style: str = STANDARD,
     progress: bool = True,
 ) -> int:
     """Draws scenes 1 to `num_scenes` of a seed and returns how many were new.
@@ -47,11 +49,12 @@ def write_scenes(
         seed: at least 0. The same seed draws the same bytes, whatever `num_scenes`
             and `processes`.
         processes: at least 1; None for one a core.
+        style: a name in `variety.STYLES`.
         progress: whether to show a progress bar.
 
     Raises:
         ValueError: a number is out of range, `output_dir` is a file, or it holds
-            frames or boxes that are not of this seed.
+            frames or boxes that are not of this seed and style.
     """
     processes = cores.num_cores() if processes is None else processes
     for name, value, least in (
@@ -62,7 +65,7 @@ def write_scenes(
         if value < least:
             raise ValueError(f"{name} must be at least {least}: got {value}.")
     root = pathlib.Path(output_dir)
-    numbers = _look_over(root, seed)
+    numbers = _look_over(root, seed, style)
     there = [functools.partial(_read_scene, root, k) for k in numbers]
     found = list(_run(there, min(processes, len(there)))) if there else []
     boxes = {number: of_scene for number, of_scene, _ in found}
@@ -73,7 +76,7 @@ def write_scenes(
     (root / kaggle_layout.BOXES_FILE).unlink(missing_ok=True)
     whole = {number for number, _, is_whole in found if is_whole}
     missing = [k for k in range(1, num_scenes + 1) if k not in whole]
-    draw = [functools.partial(_draw_scene, root, seed, k) for k in missing]
+    draw = [functools.partial(_draw_scene, root, seed, style, k) for k in missing]
     bar = tqdm(total=num_scenes, unit="scene", desc="scenes", disable=not progress)
     with bar:
         bar.update(num_scenes - len(missing))
@@ -84,7 +87,7 @@ def write_scenes(
     return len(missing)
 
 
-def _look_over(root: pathlib.Path, seed: int) -> list[int]:
+def _look_over(root: pathlib.Path, seed: int, style: str) -> list[int]:
     """Returns the numbers of the scenes in a folder, in order, and writes nothing.
 
     Raises:
@@ -98,7 +101,7 @@ def _look_over(root: pathlib.Path, seed: int) -> list[int]:
             parsed = kaggle_layout.parse(f"{folder}/{path.name}")
             if parsed and parsed[0] in kaggle_layout.KINDS:
                 number = int(parsed[1])
-                _check_origin(path, _origin(seed, number))
+                _check_origin(path, _origin(seed, style, number))
                 numbers.add(number)
     return sorted(numbers)
 
@@ -143,9 +146,10 @@ def _remove_leftovers(root: pathlib.Path) -> None:
     atomic_files.remove_temporary_files(root, kaggle_layout.BOXES_FILE)
 
 
-def _origin(seed: int, number: int) -> str:
+def _origin(seed: int, style: str, number: int) -> str:
     """Returns what the files of a scene say of themselves."""
-    return f"scene {number} of seed {seed}, renderer {RENDERER_VERSION}"
+    drawn = f"scene {number} of seed {seed}, renderer {RENDERER_VERSION}"
+    return drawn if style == STANDARD else f"{drawn}, style {style}"
 
 
 def _check_origin(path: pathlib.Path, origin: str) -> None:
@@ -161,8 +165,8 @@ def _check_origin(path: pathlib.Path, origin: str) -> None:
 
 def _foreign(path: pathlib.Path, found: str, wanted: str) -> ValueError:
     return ValueError(
-        f"output_dir must be new or hold scenes of the same seed: {path} is {found}, "
-        f"wanted {wanted}. Choose another --output_dir, or delete that folder."
+        f"output_dir must be new or hold scenes of the same seed and style: {path} is "
+        f"{found}, wanted {wanted}. Choose another --output_dir, or delete that folder."
     )
 
 
@@ -218,10 +222,12 @@ def _read_scene(root: pathlib.Path, number: int) -> tuple[int, list[Box] | None,
     return number, boxes, all(image is not None for image in images.values())
 
 
-def _draw_scene(root: pathlib.Path, seed: int, number: int) -> tuple[int, list[Box]]:
+def _draw_scene(
+    root: pathlib.Path, seed: int, style: str, number: int
+) -> tuple[int, list[Box]]:
     """Draws a scene into its files and returns (number, boxes)."""
-    *arrays, boxes = scene.render_scene(seed, number)
-    text = {ORIGIN_KEY: _origin(seed, number)}
+    *arrays, boxes = scene.render_scene(seed, number, STYLES[style])
+    text = {ORIGIN_KEY: _origin(seed, style, number)}
     for path, array in zip(_paths(root, number).values(), arrays, strict=True):
         data = pictures.to_png(array, compress_level=PNG_LEVEL, text=text)
         atomic_files.write_bytes(path, data)

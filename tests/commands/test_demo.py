@@ -56,7 +56,7 @@ def results(printed):
 def drawn(tmp_path, monkeypatch):
     """Returns the demo's folder, in which simpler scenes are drawn already."""
 
-    def simple(seed, index):
+    def simple(seed, index, variety):
         frame = tiny_frames.draw_frame(np.random.default_rng(index), sky=index % 4 != 0)
         return *frame[:3], labels.find_boxes(frame[1])
 

@@ -1,6 +1,7 @@
 """Checks drawn scenes and the files they are written to."""
 
 import csv
+import dataclasses
 import os
 import re
 import signal
@@ -16,10 +17,12 @@ from scipy import ndimage
 from lunar_tfds import command_line, kaggle_layout
 from lunar_tfds.regions import TOUCHING
 from lunar_tfds.synthetic import __main__ as command
-from lunar_tfds.synthetic import labels, scene, writer
+from lunar_tfds.synthetic import labels, scene, tracks, writer
+from lunar_tfds.synthetic.variety import STYLES, Variety
 from tests.support import tiny_frames
 
 SMALL = {"height": 120, "width": 180}
+SHADED = Variety(massifs=1.0, flanks=0.0, photos=0.0)
 
 
 def read_all(root):
@@ -32,7 +35,7 @@ def read_all(root):
 @pytest.fixture(scope="module")
 def sketch():
     """Returns what render_scene returns, for one small scene."""
-    return scene.render_scene(4, 19, **SMALL)
+    return scene.render_scene(4, 19, SHADED, **SMALL)
 
 
 @pytest.fixture
@@ -40,7 +43,7 @@ def quick(monkeypatch, sketch):
     """Replaces rendering by a picture that tells index and seed; counts the calls."""
     calls = []
 
-    def render_scene(seed, index):
+    def render_scene(seed, index, variety):
         calls.append((seed, index))
         render, ground, clean, _ = sketch
         render = render.copy()
@@ -73,13 +76,13 @@ def test_a_scene_follows_the_conventions(sketch):
 def test_shadow_is_exactly_black_and_light_is_not(sketch):
     render, ground, _, _ = sketch
     land = render[ground[..., 0] == 0][:, 0]
-    assert np.median(land) > 20
-    assert 0.001 < (land == 0).mean() < 0.9
+    assert np.median(land[land > 0]) > 20
+    assert 0.001 < (land == 0).mean() < 0.95
 
 
 def test_a_scene_depends_on_seed_and_index_alone(sketch):
-    other = scene.render_scene(5, 19, **SMALL)
-    again = scene.render_scene(4, 19, **SMALL)
+    other = scene.render_scene(5, 19, SHADED, **SMALL)
+    again = scene.render_scene(4, 19, SHADED, **SMALL)
     for a, b in zip(sketch, again, strict=True):
         assert np.array_equal(a, b)
     assert not np.array_equal(sketch[0], other[0])
@@ -87,14 +90,9 @@ def test_a_scene_depends_on_seed_and_index_alone(sketch):
 
 @pytest.mark.parametrize("index", scene.NO_SKY + scene.BOULDER + scene.BARE)
 def test_special_scenes_keep_their_promise(index):
-    render, ground, _, _ = scene.render_scene(0, index, **SMALL)
-    if (
-        index == 3
-    ):  # It lies on a slope away from the sun: dark but for what stands out.
-        land = ground[..., 0] == 0
-        assert 0.5 <= np.mean(render[land] < 8) <= 0.95
-    if index in scene.NO_SKY:
-        assert not ground[..., 0].any()
+    _, ground, _, _ = scene.render_scene(0, index, **SMALL)
+    if index not in scene.BOULDER:
+        assert ground[..., 0].any() != (index in scene.NO_SKY)
     if index in scene.BOULDER:
         large = ground[..., 2] > labels.BOX_INTENSITY
         regions, _ = ndimage.label(large, TOUCHING)
@@ -105,11 +103,47 @@ def test_special_scenes_keep_their_promise(index):
 
 
 def test_any_forty_scenes_hold_two_of_each_special_kind():
-    for kind in (scene.NO_SKY, scene.BOULDER):
+    for kind in (scene.NO_SKY, scene.BOULDER, scene.BARE):
         assert all(0 <= slot < scene.PERIOD for slot in kind)
         for first in range(1, 100):
             slots = [k % scene.PERIOD for k in range(first, first + 40)]
             assert sum(slot in kind for slot in slots) >= 2
+
+
+def test_flanks_are_dark_but_for_what_stands_out():
+    render, ground, _, _ = scene.render_scene(0, 1, Variety(flanks=1.0), **SMALL)
+    land = ground[..., 0] == 0
+    assert 0.4 <= np.mean(render[land] < 8) <= 0.95
+
+
+def test_photos_have_light_in_the_shadows_and_the_sky_stays_black():
+    real, ground, _, _ = scene.render_scene(4, 19, SHADED, **SMALL)
+    photo = dataclasses.replace(SHADED, photos=1.0)
+    hazy, same, _, _ = scene.render_scene(4, 19, photo, **SMALL)
+    np.testing.assert_array_equal(ground, same)
+    shadow = (real[..., 0] == 0) & (ground[..., 0] == 0)
+    sky = ground[..., 0] > 0
+    inner = ndimage.binary_erosion(sky, iterations=2)
+    assert shadow.sum() > 100 and sky.any()
+    assert np.percentile(hazy[shadow], 5) > 3
+    assert not hazy[inner].any()
+    assert hazy[~sky].std() < real[~sky].std()
+
+
+def test_tracks_darken_the_ground_along_two_ruts():
+    track = tracks.Track((0.0, 0.0), 10.0, 1.0, 0.2, 0.02, 0.2)
+    x = np.linspace(8, 12, 401).astype(np.float32)
+    slopes, albedo = tracks.press(track, x, 0 * x, np.full(401, 0.005, np.float32))
+    rut = albedo < 0.999
+    np.testing.assert_allclose(x[rut].min(), 9.4, atol=0.02)
+    np.testing.assert_allclose(x[rut].max(), 10.6, atol=0.02)
+    assert rut.mean() == pytest.approx(2 * 0.2 / 4, rel=0.1)
+    assert albedo.min() == pytest.approx(0.8, abs=1e-3)
+    # Down into the rut and up again; a pixel wider than the rut shows none of it.
+    inner = slopes[(x > 9.4) & (x < 9.6), 0]
+    assert inner[2] < -0.1 and inner[-3] > 0.1
+    wide = tracks.press(track, x, 0 * x, np.full(401, 0.3, np.float32))
+    assert not wide[0].any() and (wide[1] == 1).all()
 
 
 def test_bytes_do_not_depend_on_count_or_processes(tmp_path):
@@ -165,11 +199,11 @@ def test_a_run_that_fails_in_the_middle_leaves_no_boxes(tmp_path, quick, monkeyp
     before = read_all(tmp_path)
     render_scene = scene.render_scene
 
-    def fail_at_four(seed, index):
+    def fail_at_four(seed, index, variety):
         assert not (tmp_path / "bounding_boxes.csv").exists()
         if index == 4:
             raise MemoryError
-        return render_scene(seed, index)
+        return render_scene(seed, index, variety)
 
     monkeypatch.setattr(scene, "render_scene", fail_at_four)
     with pytest.raises(MemoryError):
@@ -182,6 +216,21 @@ def test_a_run_that_fails_in_the_middle_leaves_no_boxes(tmp_path, quick, monkeyp
     boxes = after.pop("bounding_boxes.csv")
     assert boxes.startswith(before.pop("bounding_boxes.csv"))
     assert before.items() <= after.items() and b"\n4," in boxes
+
+
+def test_styles_are_drawn_apart(tmp_path, monkeypatch, quick):
+    asked = []
+    drawn = scene.render_scene
+    monkeypatch.setattr(
+        scene,
+        "render_scene",
+        lambda seed, index, variety: asked.append(variety) or drawn(seed, index, None),
+    )
+    writer.write_scenes(tmp_path, 1, 5, 1, style="other", progress=False)
+    assert asked == [STYLES["other"]] != [STYLES["standard"]]
+    assert writer.write_scenes(tmp_path, 1, 5, 1, style="other", progress=False) == 0
+    with pytest.raises(ValueError, match="seed and style: .*style other, wanted scene"):
+        writer.write_scenes(tmp_path, 1, 5, 1, progress=False)
 
 
 def test_errors_name_the_remedy(tmp_path, quick):
@@ -319,6 +368,7 @@ def test_a_killed_run_leaves_only_whole_files(tmp_path):
     [
         (["--num_scenes=1"], "output_dir must be a folder: {file} is a file"),
         (["--num_scenes=0"], "--num_scenes=0: must be at least 1"),
+        (["--style=mars"], "--style=mars: value should be one of <standard|other>"),
         (["--num_scenes=1", "now"], "unknown arguments: now"),
         (["--output_dir=/dev/null/scenes"], "/dev/null/scenes"),  # Not to be written.
     ],

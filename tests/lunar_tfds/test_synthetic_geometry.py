@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from lunar_tfds.synthetic import labels, raycast, rocks, scene, terrain
+from lunar_tfds.synthetic import (
+    labels,
+    raycast,
+    relief,
+    rocks,
+    scatter,
+    scene,
+    shapes,
+    terrain,
+)
 from lunar_tfds.synthetic.camera import Camera
 
 SUN_ELEVATION = np.radians(30.0)
@@ -31,8 +40,8 @@ def land():
 def box(kind, centre, half_sides, host=-1):
     """A block with sides along the axes; its six planes are listed over and over."""
     six = np.concatenate([np.eye(3), -np.eye(3)])
-    normals = np.resize(six, (rocks.PLANES, 3))
-    offsets = np.resize(np.tile(half_sides, 2), rocks.PLANES).astype(float)
+    normals = np.resize(six, (shapes.PLANES, 3))
+    offsets = np.resize(np.tile(half_sides, 2), shapes.PLANES).astype(float)
     return rocks.Rocks(
         np.array([kind], np.int8),
         np.array([centre], float),
@@ -40,6 +49,7 @@ def box(kind, centre, half_sides, host=-1):
         normals[None],
         offsets[None],
         np.array([0.01]),
+        np.array([1.0]),
         np.array([host]),
     )
 
@@ -98,7 +108,7 @@ def test_every_pixel_has_the_class_its_ray_hits(land):
 
 def test_ground_hits_lie_on_the_ground():
     rng = np.random.default_rng(3)
-    rough = terrain.build_terrain(rng, terrain.Relief(), 0.4, SUN_ELEVATION)
+    rough = relief.build_terrain(rng, relief.Relief(), 0.4, SUN_ELEVATION)
     camera = Camera((0.0, 0.0, 1.7), 0.4, np.radians(-15), 0.2, 96, 144)
     rays = camera.rays()
     depth = rough.hit(camera, rays)
@@ -151,11 +161,9 @@ def test_rock_shadows_match_brute_force(land):
 def test_batches_hide_no_part_of_a_rock(land):
     """Rocks cast together and each over the whole frame give the same picture."""
     rng = np.random.default_rng(5)
-    shapes = rocks.draw_shapes(rng, 0.5)
+    bodies = shapes.draw_shapes(rng, 0.5, (1, 1, 1, 1))
     positions = np.stack([rng.uniform(0.5, 30, 60), rng.uniform(-9, 9, 60)], -1)
-    stones = rocks.place(
-        rng, rocks.SMALL, positions, rng.uniform(0.05, 0.8, 60), land, shapes
-    )
+    stones = rocks.place(rng, positions, rng.uniform(0.05, 0.8, 60), land, bodies)
     soil = land.hit(CAMERA, CAMERA.rays())
     hits = raycast.cast(CAMERA, stones, soil)
     rays = CAMERA.rays().astype(float)
@@ -176,12 +184,75 @@ def test_batches_hide_no_part_of_a_rock(land):
     assert close.mean() > 0.995
 
 
-def test_shapes_touch_the_unit_sphere():
-    normals, offsets = rocks.draw_shapes(np.random.default_rng(0), 0.3)
+@pytest.mark.parametrize("form", range(4))
+def test_shapes_touch_the_unit_sphere(form):
+    weights = np.eye(4)[form]
+    normals, offsets = shapes.draw_shapes(np.random.default_rng(0), 0.3, weights)
     directions = np.random.default_rng(1).normal(size=(2000, 3))
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
     facing = np.maximum(np.einsum("skc,dc->sdk", normals, directions), 1e-9)
     reach = (offsets[:, None] / facing).min(-1)
-    assert reach.max() < 1.1  # `place` allows a tenth.
-    assert reach.max(1).min() > 0.9
-    assert reach.min() > 0.2
+    assert reach.max() < 1 + 1e-6
+    assert reach.max(1).min() > 0.85
+    assert reach.min() > 0.15
+
+
+def test_pyramids_taper_slabs_do_not():
+    """Half a body's height up, how wide is it still?"""
+    around = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+    level = np.stack([np.cos(around), np.sin(around), np.zeros(60)], -1)
+    share = []
+    for form in (1, 3):
+        rng = np.random.default_rng(2)
+        normals, offsets = shapes.draw_shapes(rng, 0.5, np.eye(4)[form])
+        up = np.maximum(normals[..., 2], 1e-9)
+        top = np.where(normals[..., 2] > 0.5, offsets / up, np.inf).min(-1)
+        facing = np.maximum(np.einsum("skc,dc->sdk", normals, level), 1e-9)
+        half_up = offsets - 0.5 * top[:, None] * normals[..., 2]
+        low, high = ((o[:, None] / facing).min(-1).mean() for o in (offsets, half_up))
+        share.append(high / low)
+    assert share[0] < 0.65 < 0.85 < share[1]
+
+
+def test_what_is_large_is_large_on_the_ground(land):
+    """Near or far, tall or flat: a rock's class is its width in metres."""
+    rng = np.random.default_rng(7)
+    bodies = shapes.draw_shapes(rng, 0.5)
+    positions, radii = rng.uniform(1, 200, (400, 2)), rng.uniform(0.01, 1, 400)
+    stones = rocks.place(rng, positions, radii, land, bodies, flatness=(0.3, 1.3))
+    expected = np.where(radii < 0.35, rocks.SMALL, rocks.LARGE)
+    expected[radii < 0.05] = rocks.PEBBLE
+    np.testing.assert_array_equal(stones.kinds, expected)
+
+
+def test_rocks_that_lean_touch_and_others_do_not(land):
+    rng = np.random.default_rng(8)
+    bodies = shapes.draw_shapes(rng, 1.0)
+    grid = np.stack(np.meshgrid(np.arange(5, 45, 4), np.arange(5, 45, 4)), -1)
+    radii = rng.uniform(0.2, 0.9, 100)
+    alone = rocks.place(rng, grid.reshape(-1, 2), radii, land, bodies)
+    stones = scatter.lean(rng, alone, land, bodies, 0.5)
+    added = np.arange(100, len(stones))
+    gaps = np.linalg.norm(
+        stones.centres[added, None, :2] - alone.centres[None, :, :2], axis=-1
+    )
+    nearest = gaps.argmin(1)
+    reach = stones.radii[added] + stones.radii[nearest]
+    assert (gaps.min(1) < 0.9 * reach).all()
+    assert 0.35 < len(set(nearest)) / 100 < 0.65
+    assert len(scatter.lean(rng, alone, land, bodies, 0.0)) == 100
+
+
+def test_a_hill_on_the_skyline_is_ground():
+    """Where a hill stands before the sky, fewer rays reach it, and no rock is there."""
+    camera = Camera((0.0, 0.0, 1.7), 0.0, 0.0, 0.0, 96, 144)
+    seen = []
+    for hills in ((), ((150.0, 0.0, 25.0, 20.0),)):
+        shape = relief.Relief(craters=0, ridge_slope=0, hills=hills)
+        rough = relief.build_terrain(
+            np.random.default_rng(3), shape, camera.yaw, SUN_ELEVATION
+        )
+        soil = rough.hit(camera, camera.rays()).reshape(96, 144)
+        seen.append(np.isinf(soil).sum(0))
+    lower = seen[0] - seen[1]
+    assert lower[72] > 8 and lower[72] > lower[5] + 6
