@@ -47,6 +47,12 @@ class PredictConfig:
         "Cut photos larger than a training frame (720x480) into overlapping tiles.",
     )
     tta: bool = common.tta()
+    bit_depth: int | None = setting(
+        None,
+        "Bits that the values of 16-bit photos use, 8 to 16. By default what a file "
+        "declares, or the fewest of 8, 10, 12, 14, 16 that hold its folder's largest.",
+        settings.between(8, 16),
+    )
     save_probabilities: bool = setting(
         False, "Also write NAME_probabilities.npz: float16 [height, width, classes]."
     )
@@ -74,7 +80,9 @@ def predict(config: PredictConfig) -> int:
     """
     output = make_output_folder(config.output_dir)
     files = find_images(
-        config.images or "", exclude=lambda path: result_files.is_result(path, output)
+        config.images or "",
+        exclude=lambda path: result_files.is_result(path, output),
+        bit_depth=config.bit_depth,
     )
     result_files.check_neighbours(files, output)
     predictor = Predictor(

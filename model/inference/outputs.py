@@ -8,7 +8,6 @@ of the images.
 import csv
 import dataclasses
 import io
-import os
 import pathlib
 from typing import Any, Protocol
 
@@ -20,10 +19,11 @@ from lunar_tfds.pictures import to_png
 from lunar_tfds.regions import connected_regions
 from model.inference import pictures, result_files
 from model.inference.predictor import Prediction
+from model.inference.result_names import printable
 from model.inference.rocks import is_rock
 
 COLUMNS = (
-    *("image", "width", "height"),
+    *("image", "width", "height", "bit_depth"),
     *palette.CLASS_NAMES,
     *("rocks", "largest_rock_px", "error"),
 )
@@ -34,10 +34,15 @@ class Source(Protocol):
 
     Attributes:
         name: what its results are called, without a suffix; unique in a run.
+        details: what is known of it once it was read, by column of the summary.
     """
 
     @property
     def name(self) -> str:
+        """See the class."""
+
+    @property
+    def details(self) -> dict[str, Any]:
         """See the class."""
 
     def read(self) -> np.ndarray:
@@ -167,7 +172,7 @@ class Summary:
 
     def add(self, file: Source, made: dict[str, Any]) -> None:
         """Takes an image's row."""
-        self._rows.append({"image": printable(str(file)), **made})
+        self._rows.append({"image": printable(str(file)), **file.details, **made})
 
     def fail(self, file: Source, error: str) -> None:
         """Takes the row of an image that was left out."""
@@ -180,11 +185,3 @@ class Summary:
         writer.writeheader()
         writer.writerows(self._rows)
         write_text(self._folder / result_files.SUMMARY, text.getvalue())
-
-
-def printable(text: str) -> str:
-    r"""Returns text that UTF-8 can hold: bytes of a file's name that it cannot as \xe9.
-
-    Python reads them as lone surrogates.
-    """
-    return os.fsencode(text).decode(errors="backslashreplace")
