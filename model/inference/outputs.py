@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from lunar_tfds import palette
-from lunar_tfds.atomic_files import write_bytes, write_text
-from lunar_tfds.pictures import to_png
+from lunar_tfds.atomic_files import atomic_path, write_bytes, write_text
+from lunar_tfds.pictures import class_colors, to_png
 from lunar_tfds.regions import connected_regions
 from model.inference import pictures, result_files
 from model.inference.predictor import Prediction
@@ -115,24 +115,23 @@ class Pictures:
 
     def make(self, result: Result) -> None:
         """Writes all files of one image, each whole or not at all."""
-        mask, prediction = result.prediction.mask, result.prediction
-        self._write(result, result_files.MASK, to_png(palette.colorize(mask)))
-        overlay = pictures.with_legend(pictures.overlay(result.image, mask), mask)
-        self._write(result, result_files.OVERLAY, to_png(overlay))
+        prediction = result.prediction
+        self._write(result, result_files.MASK, class_colors(prediction.mask))
+        self._write(result, result_files.OVERLAY, _overlay(result))
         if self._uncertainty:
             grey = np.rint(prediction.uncertainty * 255).astype(np.uint8)
-            self._write(result, result_files.UNCERTAINTY, to_png(grey))
+            self._write(result, result_files.UNCERTAINTY, grey)
         if self._probabilities:
-            file = io.BytesIO()
-            np.savez_compressed(
-                file,
-                probabilities=prediction.probabilities.astype(np.float16),
-                class_names=palette.CLASS_NAMES,
-            )
-            self._write(result, result_files.PROBABILITIES, file.getvalue())
+            path = self._folder / f"{result.name}{result_files.PROBABILITIES}"
+            with atomic_path(path) as temporary:
+                np.savez_compressed(
+                    temporary,
+                    probabilities=prediction.probabilities.astype(np.float16),
+                    class_names=palette.CLASS_NAMES,
+                )
 
-    def _write(self, result: Result, ending: str, data: bytes) -> None:
-        write_bytes(self._folder / f"{result.name}{ending}", data)
+    def _write(self, result: Result, ending: str, pixels: np.ndarray) -> None:
+        write_bytes(self._folder / f"{result.name}{ending}", to_png(pixels))
 
     def add(self, file: Source, made: Any) -> None:
         """Does nothing: the files are written."""
@@ -142,6 +141,11 @@ class Pictures:
 
     def close(self) -> None:
         """Does nothing."""
+
+
+def _overlay(result: Result) -> np.ndarray:
+    mask = result.prediction.mask
+    return pictures.with_legend(pictures.overlay(result.image, mask), mask)
 
 
 class Summary:
@@ -159,7 +163,7 @@ class Summary:
     def make(self, result: Result) -> dict[str, Any]:
         """Returns the image's row: size, class shares, rock count, largest rock."""
         mask = result.prediction.mask
-        shares = np.bincount(mask.ravel(), minlength=palette.NUM_CLASSES) / mask.size
+        shares = palette.class_shares(mask)
         areas = connected_regions(is_rock(mask))[1]
         counted = areas[areas >= self._min_rock_area]
         return {
