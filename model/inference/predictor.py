@@ -21,6 +21,7 @@ from model.network.checkpoints import (
     load_checkpoint,
     read_index,
 )
+from model.network.precision import is_emulated_on_cpu, precision_of, set_precision
 from model.network.vgg16_unet import nearest_size
 from pipeline.resize import resize_image
 
@@ -91,6 +92,8 @@ class Predictor:
             and blend them, for photos much larger than a training frame.
         batch_size: images (or tiles) run at once; None takes 8 on a GPU and 1 on a
             CPU.
+        precision: a key of `POLICIES` in which the network computes; None takes the
+            one that it was trained in, or float32 where a CPU would emulate that.
         network: callable from float32 [batch, S, S, 3] in [0, 1] to probabilities
             float32 [batch, S, S, num_classes], used in place of the checkpoint's
             network: an exported copy of it, for example.
@@ -101,6 +104,7 @@ class Predictor:
         mask_kind: `ground` or `clean`, the labels it was trained on.
         details: dict, all that the checkpoint says about itself.
         path: pathlib.Path of the checkpoint file.
+        precision: the key of `POLICIES` in which the network computes.
         model: the checkpoint's keras.Model.
         networks: list of (input size, function to probabilities), one per scale.
 
@@ -116,6 +120,7 @@ class Predictor:
         tta: bool = False,
         tile: bool = False,
         batch_size: int | None = None,
+        precision: str | None = None,
         network: Callable[[tf.Tensor], Any] | None = None,
     ):
         self.model, self.details, self.path = load_checkpoint(checkpoint)
@@ -123,8 +128,14 @@ class Predictor:
         self.image_size: int = self.details["image_size"]
         self.mask_kind: str = self.details["mask"]
         self._check()
+        has_gpu = bool(tf.config.list_physical_devices("GPU"))
+        self.precision: str = precision or precision_of(self.model)
+        if not precision and not has_gpu and is_emulated_on_cpu(self.precision):
+            self.precision = "float32"
+        if self.precision != precision_of(self.model):
+            set_precision(self.model, self.precision)
         if batch_size is None:
-            batch_size = 8 if tf.config.list_physical_devices("GPU") else 1
+            batch_size = 8 if has_gpu else 1
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1: got {batch_size}")
         if network is not None and tta:

@@ -34,7 +34,7 @@ TIFF_KINDS = ("u1", "u2", "i2", "u4", "f2", "f4", "f8", "c8")
 @functools.cache
 def originals():
     """Returns {name: bytes} of small whole photos of every kind."""
-    pixels = np.random.default_rng(0).integers(0, 255, (12, 16, 3), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 255, (24, 32, 3), np.uint8)
     deep = pixels.astype(np.uint16) * 257
     exif = Image.Exif()
     exif[0x0112], exif[0x011A], exif[0x010E] = 6, 1.5, "rocks"
@@ -48,10 +48,10 @@ def originals():
         files[f"tiff {kind}"] = _tiff(values)
         files[f"tiff {kind} tiles"] = _tiff(values, tile=(16, 16))
     for channels in (1, 2, 3, 4):
-        samples = np.ascontiguousarray(np.resize(deep, (12, 16, channels)).squeeze())
+        samples = np.ascontiguousarray(np.resize(deep, (24, 32, channels)).squeeze())
         files[f"png 16 {channels}"] = imagecodecs.png_encode(samples)
     files["jp2 16"] = imagecodecs.jpeg2k_encode(deep, level=0)
-    files["ppm 16"] = b"P6\n16 12\n65535\n" + deep.astype(">u2").tobytes()
+    files["ppm 16"] = b"P6\n32 24\n65535\n" + deep.astype(">u2").tobytes()
     if "HEIF" in pillow_formats():
         files["heic"] = _save(pixels, "heic", exif)
     return files
