@@ -1,30 +1,26 @@
 """Segments people's own photos: `python predict.py --images=photos/`.
 
 Writes NAME_mask.png, NAME_overlay.png and summary.csv. Exit status: 0 done, 1 an error,
-2 some image could not be read and was left out.
+2 some image could not be read or written and was left out.
 """
 
 import dataclasses
-import pathlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import keras
-import numpy as np
 from absl import logging
 
 from commands import common
 from lunar_tfds import command_line, settings
-from lunar_tfds.pictures import MAX_PIXELS
 from lunar_tfds.settings import setting
 from model.inference import result_files
-from model.inference.image_files import ImageFile, find_images
+from model.inference.image_files import find_images
 from model.inference.output_folder import make_output_folder
+from model.inference.outputs import Output, Pictures, Summary
 from model.inference.predictor import Predictor, default_checkpoint
+from model.inference.segmenting import segment
 from model.network.checkpoints import DEFAULT_WORKDIR
-
-# A file, its row of the summary, and its image; None where it cannot be read.
-_Read = tuple[ImageFile, dict[str, Any], np.ndarray | None]
+from model.network.precision import POLICIES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +48,12 @@ class PredictConfig:
         "Cut photos larger than a training frame (720x480) into overlapping tiles.",
     )
     tta: bool = common.tta()
+    bit_depth: int | None = setting(
+        None,
+        "Bits that the values of 16-bit photos use, 8 to 16. By default what a file "
+        "declares, or the fewest of 8, 10, 12, 14, 16 that hold its folder's largest.",
+        settings.between(8, 16),
+    )
     save_probabilities: bool = setting(
         False, "Also write NAME_probabilities.npz: float16 [height, width, classes]."
     )
@@ -65,6 +67,13 @@ class PredictConfig:
         settings.at_least(1),
     )
     batch_size: int | None = common.batch_size()
+    precision: str | None = setting(
+        None,
+        "What the network computes in; bfloat16 is up to twice as fast where the "
+        "processor has it. By default what it was trained in, or float32 where the "
+        "CPU lacks that.",
+        choices=tuple(POLICIES),
+    )
 
     def __post_init__(self):
         settings.check(self)
@@ -75,11 +84,13 @@ def predict(config: PredictConfig) -> int:
 
     Raises:
         ValueError: no images, no such checkpoint, or a person's file in the way.
-        OSError: a result cannot be written.
+        OSError: the summary cannot be written.
     """
     output = make_output_folder(config.output_dir)
     files = find_images(
-        config.images or "", exclude=lambda path: result_files.is_result(path, output)
+        config.images or "",
+        exclude=lambda path: result_files.is_result(path, output),
+        bit_depth=config.bit_depth,
     )
     result_files.check_neighbours(files, output)
     predictor = Predictor(
@@ -87,64 +98,23 @@ def predict(config: PredictConfig) -> int:
         tta=config.tta,
         tile=config.tile,
         batch_size=config.batch_size,
+        precision=config.precision,
     )
-    progress = keras.utils.Progbar(len(files), unit_name="image")
-    rows: list[dict[str, Any]] = []
-    for batch in _read_batches(files, predictor.batch_size):
-        _predict_batch(config, predictor, batch, output)
-        rows += [row for _, row, _ in batch]
-        progress.update(len(rows))
-    result_files.write_summary(output, rows)
-    skipped = sum("error" in row for row in rows)
-    logging.info(
-        "%d of %d images segmented: %s", len(rows) - skipped, len(rows), output
-    )
-    return common.EXIT_SKIPPED if skipped else command_line.EXIT_DONE
-
-
-def _read_batches(files: list[ImageFile], batch_size: int) -> Iterator[list[_Read]]:
-    """Yields files read together: `batch_size`, or fewer where photos are large."""
-    batch: list[_Read] = []
-    pixels = 0
-    for file in files:
-        row: dict[str, Any] = {"image": str(file)}
-        image = None
-        try:
-            image = file.read()
-            pixels += image.shape[0] * image.shape[1]
-        except (ValueError, OSError) as error:
-            logging.error("Left out %s: %s", file, error)
-            row["error"] = str(error)
-        batch.append((file, row, image))
-        if len(batch) == batch_size or pixels >= MAX_PIXELS:
-            yield batch
-            batch, pixels = [], 0
-    if batch:
-        yield batch
-
-
-def _predict_batch(
-    config: PredictConfig,
-    predictor: Predictor,
-    batch: list[_Read],
-    output: pathlib.Path,
-) -> None:
-    """Writes the results of a batch, image by image, and fills in the rows."""
-    readable = [(file, row, image) for file, row, image in batch if image is not None]
-    predictions = predictor.predict_each(image for _, _, image in readable)
-    for file, row, image in readable:
-        # Nothing else holds it: a large photo's probabilities take a gigabyte.
-        prediction = next(predictions)
-        result_files.write_results(
+    logging.info("Precision: %s", predictor.precision)
+    outputs: list[Output] = [
+        Pictures(
             output,
-            file.name,
-            image,
-            prediction,
             save_probabilities=config.save_probabilities,
             save_uncertainty=config.save_uncertainty,
-        )
-        row.update(result_files.summary_row(prediction.mask, config.min_rock_area))
-        del prediction
+        ),
+        Summary(output, config.min_rock_area),
+    ]
+    progress = keras.utils.Progbar(len(files), unit_name="image")
+    failed = segment(files, predictor, outputs, lambda: progress.add(1))
+    logging.info(
+        "%d of %d images segmented: %s", len(files) - failed, len(files), output
+    )
+    return common.EXIT_SKIPPED if failed else command_line.EXIT_DONE
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """Pixels as the bytes of a PNG file, and masks laid over pictures."""
 
 import io
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -10,6 +11,7 @@ from lunar_tfds import palette
 # Larger pictures are refused by their header: a photo of the Moon has 4 megapixels, and
 # a header that claims far more is hostile.
 MAX_PIXELS = 64_000_000
+STRIP_PIXELS = 1 << 20
 
 
 def to_png(
@@ -29,6 +31,28 @@ def to_png(
     image = Image.fromarray(np.ascontiguousarray(pixels))
     image.save(file, "PNG", pnginfo=info, compress_level=compress_level)
     return file.getvalue()
+
+
+def class_colors(mask: np.ndarray) -> np.ndarray:
+    """Returns `palette.colorize` of a mask [height, width], computed by strips."""
+    colors = np.empty((*mask.shape, 3), np.uint8)
+    for rows in row_strips(mask.shape):
+        colors[rows] = palette.colorize(mask[rows])
+    return colors
+
+
+def row_strips(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Yields slices of rows that cover a picture, of about `STRIP_PIXELS` each.
+
+    What is computed strip by strip needs no float64 copy of a large picture.
+
+    Args:
+        shape: (height, width, ...), px.
+    """
+    height, width = shape[:2]
+    step = max(1, STRIP_PIXELS // max(1, width))
+    for top in range(0, height, step):
+        yield slice(top, min(top + step, height))
 
 
 def borders(mask: np.ndarray) -> np.ndarray:
@@ -60,10 +84,14 @@ def overlay(
     Returns:
         uint8 [height, width, 3].
     """
-    strength = np.where(mask == palette.GROUND, 0, opacity)
-    if border_opacity is not None:
-        drawn = borders(mask) & (mask != palette.GROUND)
-        strength = np.where(drawn, border_opacity, strength)
-    strength = strength[..., np.newaxis]
-    tinted = image * (1 - strength) + palette.colorize(mask) * strength
-    return np.rint(tinted).astype(np.uint8)
+    drawn = borders(mask) if border_opacity is not None else None
+    result = np.empty((*mask.shape, 3), np.uint8)
+    for rows in row_strips(mask.shape):
+        is_ground = mask[rows] == palette.GROUND
+        strength = np.where(is_ground, 0, opacity)
+        if drawn is not None:
+            strength = np.where(drawn[rows] & ~is_ground, border_opacity, strength)
+        strength = strength[..., np.newaxis]
+        colors = palette.colorize(mask[rows])
+        result[rows] = np.rint(image[rows] * (1 - strength) + colors * strength)
+    return result

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from lunar_tfds import settings
 from lunar_tfds.palette import CLASS_NAMES
+from lunar_tfds.pictures import row_strips
 from model.inference.images import read_image
 from model.inference.tiling import Tiling
 from model.network import starter
@@ -20,6 +21,7 @@ from model.network.checkpoints import (
     load_checkpoint,
     read_index,
 )
+from model.network.precision import is_emulated_on_cpu, precision_of, set_precision
 from model.network.vgg16_unet import nearest_size
 from pipeline.resize import resize_image
 
@@ -61,9 +63,12 @@ class Prediction(NamedTuple):
     @property
     def uncertainty(self) -> np.ndarray:
         """float32 [height, width]: entropy over its maximum, 0 certain, 1 guessing."""
-        p = np.clip(self.probabilities, 1e-12, 1.0)
-        entropy = -np.sum(p * np.log(p), axis=-1) / np.log(p.shape[-1])
-        return np.clip(entropy, 0, 1).astype(np.float32)
+        uncertainty = np.empty(self.mask.shape, np.float32)
+        for rows in row_strips(self.mask.shape):
+            p = np.clip(self.probabilities[rows], 1e-12, 1.0)
+            entropy = -np.sum(p * np.log(p), axis=-1) / np.log(p.shape[-1])
+            uncertainty[rows] = np.clip(entropy, 0, 1)
+        return uncertainty
 
 
 class Predictor:
@@ -87,6 +92,8 @@ class Predictor:
             and blend them, for photos much larger than a training frame.
         batch_size: images (or tiles) run at once; None takes 8 on a GPU and 1 on a
             CPU.
+        precision: a key of `POLICIES` in which the network computes; None takes the
+            one that it was trained in, or float32 where a CPU would emulate that.
         network: callable from float32 [batch, S, S, 3] in [0, 1] to probabilities
             float32 [batch, S, S, num_classes], used in place of the checkpoint's
             network: an exported copy of it, for example.
@@ -97,6 +104,7 @@ class Predictor:
         mask_kind: `ground` or `clean`, the labels it was trained on.
         details: dict, all that the checkpoint says about itself.
         path: pathlib.Path of the checkpoint file.
+        precision: the key of `POLICIES` in which the network computes.
         model: the checkpoint's keras.Model.
         networks: list of (input size, function to probabilities), one per scale.
 
@@ -112,6 +120,7 @@ class Predictor:
         tta: bool = False,
         tile: bool = False,
         batch_size: int | None = None,
+        precision: str | None = None,
         network: Callable[[tf.Tensor], Any] | None = None,
     ):
         self.model, self.details, self.path = load_checkpoint(checkpoint)
@@ -119,8 +128,14 @@ class Predictor:
         self.image_size: int = self.details["image_size"]
         self.mask_kind: str = self.details["mask"]
         self._check()
+        has_gpu = bool(tf.config.list_physical_devices("GPU"))
+        self.precision: str = precision or precision_of(self.model)
+        if not precision and not has_gpu and is_emulated_on_cpu(self.precision):
+            self.precision = "float32"
+        if self.precision != precision_of(self.model):
+            set_precision(self.model, self.precision)
         if batch_size is None:
-            batch_size = 8 if tf.config.list_physical_devices("GPU") else 1
+            batch_size = 8 if has_gpu else 1
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1: got {batch_size}")
         if network is not None and tta:
@@ -230,7 +245,8 @@ class Predictor:
         """Returns the mean of an image's views at `size`, float32 [h, w, C]."""
         total = _resize_back(view[0], size)
         for output in view[1:]:
-            total += _resize_back(output, size)
+            for class_id, resized in _classes_at(output, size):
+                total[..., class_id] += resized
         if len(view) > 1:
             total /= len(view)
         return total
@@ -252,14 +268,32 @@ class Predictor:
 
 
 def _predict(probabilities: np.ndarray) -> Prediction:
-    return Prediction(probabilities.argmax(axis=-1).astype(np.uint8), probabilities)
+    mask = np.empty(probabilities.shape[:2], np.uint8)
+    for rows in row_strips(mask.shape):
+        mask[rows] = probabilities[rows].argmax(axis=-1)
+    return Prediction(mask, probabilities)
 
 
 def _resize_back(probabilities: Any, size: Size) -> np.ndarray:
     """Returns probabilities [h, w, C] at `size`, bilinear with half-pixel centres."""
-    if tuple(probabilities.shape[:2]) == tuple(size):
-        return np.array(probabilities)
-    return tf.image.resize(probabilities, size, antialias=False).numpy()
+    if isinstance(probabilities, np.ndarray) and probabilities.shape[:2] == tuple(size):
+        return probabilities
+    result = np.empty((*size, probabilities.shape[-1]), np.float32)
+    for class_id, resized in _classes_at(probabilities, size):
+        result[..., class_id] = resized
+    return result
+
+
+def _classes_at(probabilities: Any, size: Size) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields each class id and its probabilities at `size`, float32 [height, width].
+
+    All at once would take a gigabyte more for a large photo.
+    """
+    for class_id in range(probabilities.shape[-1]):
+        one = probabilities[..., class_id : class_id + 1]
+        if tuple(one.shape[:2]) != tuple(size):
+            one = tf.image.resize(one, size, antialias=False)
+        yield class_id, np.asarray(one)[..., 0]  # The tensor's own memory.
 
 
 def _with_sizes(

@@ -52,3 +52,26 @@ def policy(precision: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def precision_of(model: keras.Model) -> str:
+    """Returns the key of `POLICIES` in which most of a model's layers compute."""
+    found = {layer.compute_dtype for layer in model.layers}
+    return next((name for name in POLICIES if name in found - {"float32"}), "float32")
+
+
+def set_precision(model: keras.Model, precision: str) -> None:
+    """Makes a model compute in a precision, as if it had been built under its policy.
+
+    Its input, the layer `preprocess` and the layers that give its outputs stay in
+    float32. Functions that were traced before keep their precision.
+
+    Args:
+        model: a functional model of stock layers.
+        precision: a key of `POLICIES`.
+    """
+    last = {output._keras_history.operation.name for output in model.outputs}
+    for layer in model.layers:
+        is_input = isinstance(layer, keras.layers.InputLayer)
+        if not is_input and layer.name not in last | {"preprocess"}:
+            layer.dtype_policy = keras.DTypePolicy(POLICIES[precision])

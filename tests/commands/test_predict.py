@@ -14,7 +14,9 @@ from PIL import Image
 from commands import common, predict
 from lunar_tfds import palette
 from lunar_tfds.atomic_files import write_json
-from model.inference import result_files
+from model.inference import outputs, result_files, segmenting
+from model.inference.image_files import ImageFile
+from model.inference.predictor import Predictor
 from model.network import starter
 from tests.support import stand_in, tiny_frames
 
@@ -177,32 +179,101 @@ def test_python_predicts_as_the_command_does(checkpoint, photos, tmp_path):
         assert one == other
 
 
-@pytest.mark.parametrize(
-    ("limit", "expected"), [(predict.MAX_PIXELS, [4]), (720 * 480, [1, 2, 1])]
-)
-def test_one_images_probabilities_are_held_at_a_time(
-    checkpoint, photos, tmp_path, monkeypatch, limit, expected
+@pytest.mark.parametrize("room", [segmenting.PREDICTED, 720 * 480])
+def test_large_probabilities_are_held_one_at_a_time(
+    checkpoint, photos, tmp_path, monkeypatch, room
 ):
-    monkeypatch.setattr(predict, "MAX_PIXELS", limit)
-    write, held, batches = result_files.write_results, [], []
-    predict_batch = predict._predict_batch
+    monkeypatch.setattr(segmenting, "PREDICTED", room)
+    held, alive = [], []
+    make = outputs.Pictures.make
 
-    def spy(folder, name, image, prediction, **options):
-        assert [ref() for ref in held] == [None] * len(held)
-        held.append(weakref.ref(prediction.probabilities))
-        write(folder, name, image, prediction, **options)
+    def spy(self, result):
+        held.append(weakref.ref(result.prediction.probabilities))
+        alive.append(sum(ref() is not None for ref in held))
+        make(self, result)
 
-    monkeypatch.setattr(result_files, "write_results", spy)
-    monkeypatch.setattr(
-        predict,
-        "_predict_batch",
-        lambda *args: (batches.append(len(args[2])), predict_batch(*args)),
-    )
+    monkeypatch.setattr(outputs.Pictures, "make", spy)
     flags = (f"--checkpoint={checkpoint}", f"--images={photos}", "--batch_size=4")
     assert run(*flags, f"--output_dir={tmp_path / 'out'}") == 0
-    assert len(held) == len(rows(tmp_path / "out")) == 4
-    # Photo b is small: it is read together with the next.
-    assert batches == expected
+    assert len(alive) == len(rows(tmp_path / "out")) == 4
+    assert room > 720 * 480 or max(alive) == 1
+
+
+def test_whatever_is_raised_costs_one_image_only(
+    checkpoint, photos, tmp_path, monkeypatch, caplog
+):
+    make, views = outputs.Pictures.make, Predictor._views
+
+    def write(self, result):
+        if result.name == "a":
+            raise KeyError("writing")
+        make(self, result)
+
+    def predict_views(self, images):
+        if any(image.shape[0] == 217 for image in images):
+            raise ZeroDivisionError("predicting")
+        return views(self, images)
+
+    def read(self):
+        if self.name == "c":
+            raise RecursionError("reading")
+        return read_file(self)
+
+    read_file = ImageFile.read
+    monkeypatch.setattr(outputs.Pictures, "make", write)
+    monkeypatch.setattr(Predictor, "_views", predict_views)
+    monkeypatch.setattr(ImageFile, "read", read)
+    flags = (f"--checkpoint={checkpoint}", f"--images={photos}", "--batch_size=4")
+    assert run(*flags, f"--output_dir={tmp_path / 'out'}") == common.EXIT_SKIPPED
+    summary = rows(tmp_path / "out")
+    assert [row["error"] for row in summary.values()] == [
+        "KeyError: 'writing'",
+        "ZeroDivisionError: predicting",
+        "RecursionError: reading",
+        "",
+    ]
+    assert [name[0] for name in summary] == list("abcd")
+    assert (tmp_path / "out" / "d_mask.png").exists()
+    assert "1 of 4 images segmented" in caplog.text
+
+
+@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, 130), (OSError, 1)])
+def test_the_summary_of_what_is_done_survives_a_stop(
+    checkpoint, photos, tmp_path, monkeypatch, error, status
+):
+    find = predict.find_images
+
+    def find_and_stop(*args, **options):
+        def files():
+            yield from find(*args, **options)[:2]
+            raise error("stopped")
+
+        return Stopping(files())
+
+    class Stopping(list):
+        def __init__(self, files):
+            super().__init__(find(photos))
+            self.files = files
+
+        def __iter__(self):
+            return self.files
+
+    if error is KeyboardInterrupt:
+        views = Predictor._views
+
+        def interrupt(self, images):
+            if images[0].shape[0] == 217:
+                raise KeyboardInterrupt
+            return views(self, images)
+
+        monkeypatch.setattr(Predictor, "_views", interrupt)
+    else:
+        monkeypatch.setattr(result_files, "check_neighbours", lambda *args: None)
+        monkeypatch.setattr(predict, "find_images", find_and_stop)
+    flags = (f"--checkpoint={checkpoint}", f"--images={photos}", "--batch_size=1")
+    assert run(*flags, f"--output_dir={tmp_path / 'out'}") == status
+    done = ["a.png"] if error is KeyboardInterrupt else ["a.png", "b.jpg"]
+    assert list(rows(tmp_path / "out")) == done
 
 
 @pytest.mark.parametrize(

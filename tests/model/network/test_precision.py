@@ -1,15 +1,19 @@
-"""Which precisions a processor computes in itself."""
+"""Which precisions a processor computes in itself, and models in another one."""
 
+import keras
+import numpy as np
 import pytest
 
+from model.network import precision
 from model.network.precision import is_emulated_on_cpu
+from model.network.vgg16_unet import build_vgg16_unet
 
 X86 = "model name : one\nflags : fpu avx2 {}\n\nflags : fpu avx2\n"
 ARM = "processor : 0\nFeatures : fp asimd {}\n"
 
 
 @pytest.mark.parametrize(
-    "text, precision, emulated",
+    "text, name, emulated",
     [
         (X86.format("f16c"), "bfloat16", True),
         (X86.format("f16c"), "float16", True),
@@ -21,10 +25,26 @@ ARM = "processor : 0\nFeatures : fp asimd {}\n"
         ("processor : 0\n", "bfloat16", False),  # Nothing is known.
     ],
 )
-def test_what_a_processor_lacks_is_emulated(tmp_path, text, precision, emulated):
+def test_what_a_processor_lacks_is_emulated(tmp_path, text, name, emulated):
     (tmp_path / "cpuinfo").write_text(text)
-    assert is_emulated_on_cpu(precision, tmp_path / "cpuinfo") == emulated
+    assert is_emulated_on_cpu(name, tmp_path / "cpuinfo") == emulated
 
 
 def test_elsewhere_nothing_is_known(tmp_path):
     assert not is_emulated_on_cpu("bfloat16", tmp_path / "none")
+
+
+def test_a_built_model_computes_in_another_precision():
+    model = build_vgg16_unet(image_size=32, encoder_weights=None)
+    assert precision.precision_of(model) == "float32"
+    precision.set_precision(model, "bfloat16")
+    assert precision.precision_of(model) == "bfloat16"
+    with precision.policy("bfloat16"):
+        built = build_vgg16_unet(image_size=32, encoder_weights=None)
+    for one, other in zip(model.layers, built.layers, strict=True):
+        assert one.compute_dtype == other.compute_dtype, one.name
+    built.set_weights(model.get_weights())
+    image = keras.random.uniform((1, 32, 32, 3), seed=0)
+    ours, theirs = model(image), built(image)
+    assert ours.dtype == theirs.dtype
+    np.testing.assert_array_equal(ours, theirs)

@@ -1,0 +1,191 @@
+"""What becomes of predicted images: the form of an output, and pictures and summary.
+
+An output is any object with the four methods of `Output`. `segmenting.segment` calls
+`make` of several images at once, in threads, and the others one at a time, in the order
+of the images.
+"""
+
+import csv
+import dataclasses
+import io
+import pathlib
+from typing import Any, Protocol
+
+import numpy as np
+
+from lunar_tfds import palette
+from lunar_tfds.atomic_files import atomic_path, write_bytes, write_text
+from lunar_tfds.pictures import class_colors, to_png
+from lunar_tfds.regions import connected_regions
+from model.inference import pictures, result_files
+from model.inference.predictor import Prediction
+from model.inference.result_names import printable
+from model.inference.rocks import is_rock
+
+COLUMNS = (
+    *("image", "width", "height", "bit_depth"),
+    *palette.CLASS_NAMES,
+    *("rocks", "largest_rock_px", "error"),
+)
+
+
+class Source(Protocol):
+    """Where an image comes from; `str` of it is what people read.
+
+    Attributes:
+        name: what its results are called, without a suffix; unique in a run.
+        details: what is known of it once it was read, by column of the summary.
+    """
+
+    @property
+    def name(self) -> str:
+        """See the class."""
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """See the class."""
+
+    def read(self) -> np.ndarray:
+        """Returns the image, uint8 [height, width, 3] RGB."""
+
+
+@dataclasses.dataclass
+class Result:
+    """One image and what the network sees in it.
+
+    Attributes:
+        file: where it comes from.
+        image: uint8 [height, width, 3].
+        prediction: of the image, at its size.
+    """
+
+    file: Source
+    image: np.ndarray
+    prediction: Prediction
+
+    @property
+    def name(self) -> str:
+        """What the image's results are called, without an ending."""
+        return self.file.name
+
+
+class Output(Protocol):
+    """Something that a run leaves behind."""
+
+    def make(self, result: Result) -> Any:
+        """Returns what `add` needs of an image, after all the heavy work.
+
+        Called in several threads at once, in any order, so it changes nothing of the
+        output; files of this image alone are written here. What it returns is held
+        until the images before it are done: nothing of the image's size.
+        """
+
+    def add(self, file: Source, made: Any) -> None:
+        """Takes what `make` returned: one call at a time, in the order of the images.
+
+        An error of `make` or `add` counts the image as left out, and is told to the
+        outputs that have not added it yet.
+        """
+
+    def fail(self, file: Source, error: str) -> None:
+        """Takes note, in the same order, of an image that was left out, and why."""
+
+    def close(self) -> None:
+        """Finishes the output: called once, also after an error and after Ctrl-C."""
+
+
+class Pictures:
+    """NAME_mask.png and NAME_overlay.png, and more of each image where asked for.
+
+    Args:
+        folder: where.
+        save_probabilities: whether to write them, float16 [height, width, classes].
+        save_uncertainty: whether to write it, as a grey picture.
+    """
+
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        *,
+        save_probabilities: bool = False,
+        save_uncertainty: bool = False,
+    ):
+        self._folder = folder
+        self._probabilities, self._uncertainty = save_probabilities, save_uncertainty
+
+    def make(self, result: Result) -> None:
+        """Writes all files of one image, each whole or not at all."""
+        prediction = result.prediction
+        self._write(result, result_files.MASK, class_colors(prediction.mask))
+        self._write(result, result_files.OVERLAY, _overlay(result))
+        if self._uncertainty:
+            grey = np.rint(prediction.uncertainty * 255).astype(np.uint8)
+            self._write(result, result_files.UNCERTAINTY, grey)
+        if self._probabilities:
+            path = self._folder / f"{result.name}{result_files.PROBABILITIES}"
+            with atomic_path(path) as temporary:
+                np.savez_compressed(
+                    temporary,
+                    probabilities=prediction.probabilities.astype(np.float16),
+                    class_names=palette.CLASS_NAMES,
+                )
+
+    def _write(self, result: Result, ending: str, pixels: np.ndarray) -> None:
+        write_bytes(self._folder / f"{result.name}{ending}", to_png(pixels))
+
+    def add(self, file: Source, made: Any) -> None:
+        """Does nothing: the files are written."""
+
+    def fail(self, file: Source, error: str) -> None:
+        """Does nothing: the summary tells it."""
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
+def _overlay(result: Result) -> np.ndarray:
+    mask = result.prediction.mask
+    return pictures.with_legend(pictures.overlay(result.image, mask), mask)
+
+
+class Summary:
+    """summary.csv: a row for each image, with class shares, rocks, or an error.
+
+    Args:
+        folder: where.
+        min_rock_area: px; smaller rocks are not counted.
+    """
+
+    def __init__(self, folder: pathlib.Path, min_rock_area: int):
+        self._folder, self._min_rock_area = folder, min_rock_area
+        self._rows: list[dict[str, Any]] = []
+
+    def make(self, result: Result) -> dict[str, Any]:
+        """Returns the image's row: size, class shares, rock count, largest rock."""
+        mask = result.prediction.mask
+        shares = palette.class_shares(mask)
+        areas = connected_regions(is_rock(mask))[1]
+        counted = areas[areas >= self._min_rock_area]
+        return {
+            "width": mask.shape[1],
+            "height": mask.shape[0],
+            **{n: f"{s:.6f}" for n, s in zip(palette.CLASS_NAMES, shares, strict=True)},
+            "rocks": len(counted),
+            "largest_rock_px": int(counted.max(initial=0)),
+        }
+
+    def add(self, file: Source, made: dict[str, Any]) -> None:
+        """Takes an image's row."""
+        self._rows.append({"image": printable(str(file)), **file.details, **made})
+
+    def fail(self, file: Source, error: str) -> None:
+        """Takes the row of an image that was left out."""
+        self._rows.append({"image": printable(str(file)), "error": printable(error)})
+
+    def close(self) -> None:
+        """Writes the summary."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self._rows)
+        write_text(self._folder / result_files.SUMMARY, text.getvalue())
