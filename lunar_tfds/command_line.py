@@ -26,6 +26,9 @@ EXIT_INTERRUPTED = 130
 EXTRA_OF = {
     "matplotlib": "train",
     "jinja2": "train",
+    "pycocotools": "train",
+    "av": "video",
+    "gradio": "app",
     "apache_beam": "build",
     "mlcroissant": "build",
     "kagglehub": "kaggle",

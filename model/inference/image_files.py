@@ -1,12 +1,16 @@
 """Finds people's images: a file, a folder, a zip or a glob becomes a list of them."""
 
 import collections
+import contextlib
 import dataclasses
 import glob
 import pathlib
+import shutil
+import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -16,6 +20,10 @@ from model.inference.images import check_file_size, decode_image, read_image
 SUFFIXES = frozenset(
     ".png .jpg .jpeg .tif .tiff .bmp .gif .webp .ppm .pgm .jp2".split()
 )
+VIDEO_SUFFIXES = frozenset((".mp4", ".mov", ".avi"))
+SEARCHED = SUFFIXES | VIDEO_SUFFIXES
+# Bytes of a zip's entry that are unpacked in memory; larger ones to the disk.
+IN_MEMORY = 1 << 26
 # An image found: its name in the folder or zip searched, its file, its entry in a zip.
 _Found = tuple[str, pathlib.Path, str | None]
 
@@ -26,17 +34,23 @@ class ImageFile:
 
     Attributes:
         name: what its results are called, without a suffix; unique in its list.
+        relative: its path in the folder or zip that was searched.
         path: the file, or the zip that holds it.
         member: the name inside the zip; None for a plain file.
         archive: the open zip, which all its images share; None for a plain file.
     """
 
     name: str
+    relative: str
     path: pathlib.Path
     member: str | None = None
     archive: zipfile.ZipFile | None = dataclasses.field(
         default=None, repr=False, compare=False
     )
+
+    @property
+    def time(self) -> None:
+        """None: it is no frame of a video."""
 
     def __str__(self) -> str:
         return str(self.path) if self.member is None else f"{self.path}:{self.member}"
@@ -45,17 +59,40 @@ class ImageFile:
         """Returns the image, uint8 [height, width, 3] RGB; errors as `decode_image`."""
         if self.archive is None or self.member is None:
             return read_image(self.path)
-        try:
-            check_file_size(self.archive.getinfo(self.member).file_size)
-            data = self.archive.read(self.member)
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
-            RuntimeError,  # Encrypted, or of a compression that zipfile lacks.
-        ) as error:
-            raise ValueError(f"the zip's entry is damaged: {error}") from error
-        return decode_image(data)
+        with self.open() as file:
+            return decode_image(file.read())
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """Yields the file to read from, a zip's entry unpacked to a temporary one.
+
+        Raises:
+            ValueError: the entry is damaged or larger than is unpacked.
+            OSError: the file cannot be opened.
+        """
+        if self.archive is None or self.member is None:
+            with open(self.path, "rb") as file:
+                yield file
+            return
+        with tempfile.SpooledTemporaryFile(IN_MEMORY) as unpacked:
+            try:
+                check_file_size(self.archive.getinfo(self.member).file_size)
+                with self.archive.open(self.member) as entry:
+                    shutil.copyfileobj(entry, unpacked)
+            except (
+                zipfile.BadZipFile,
+                zlib.error,
+                EOFError,
+                RuntimeError,  # Encrypted, or of a compression that zipfile lacks.
+            ) as error:
+                raise ValueError(f"the zip's entry is damaged: {error}") from error
+            unpacked.seek(0)
+            yield cast(BinaryIO, unpacked)
+
+
+def is_video(file: ImageFile) -> bool:
+    """Returns whether a file is called as a video."""
+    return pathlib.PurePosixPath(file.relative).suffix.lower() in VIDEO_SUFFIXES
 
 
 def find_images(
@@ -65,7 +102,8 @@ def find_images(
 ) -> list[ImageFile]:
     """Returns the images that a file, folder, zip or glob names, sorted by path.
 
-    Folders and zips are searched to any depth for files with an image's suffix. A
+    Videos are among them, see `is_video`. Folders and zips are searched to any depth
+    for files with a suffix of `SEARCHED`. A
     label picture of the dataset (`g_PCAM5.png` beside `PCAM5.png`) is left out, and so
     are hidden files.
 
@@ -95,11 +133,13 @@ def find_images(
     if not found:
         raise ValueError(
             f"no images matched {pattern}. Pass an image, a folder or zip that holds "
-            f"{' '.join(sorted(SUFFIXES))} files, or a quoted glob ('photos/*.jpg')"
+            f"{' '.join(sorted(SEARCHED))} files, or a quoted glob ('photos/*.jpg')"
         )
     return [
-        ImageFile(name, path, member, archive)
-        for name, (_, path, member) in zip(_result_names(found), found, strict=True)
+        ImageFile(name, relative, path, member, archive)
+        for name, (relative, path, member) in zip(
+            _result_names(found), found, strict=True
+        )
     ]
 
 
@@ -138,7 +178,7 @@ def _looks_like_image(name: str) -> bool:
     parts = pathlib.PurePosixPath(name).parts
     hidden = any(part.strip(".") != "" and part[0] == "." for part in parts)
     hidden = hidden or "__MACOSX" in parts
-    return not hidden and pathlib.PurePosixPath(name).suffix.lower() in SUFFIXES
+    return not hidden and pathlib.PurePosixPath(name).suffix.lower() in SEARCHED
 
 
 def _without_labels(found: list[_Found]) -> list[_Found]:

@@ -47,12 +47,7 @@ def decode_image(data: bytes) -> np.ndarray:
         # From 89 million pixels Pillow warns, too. The warning stays: to hush it would
         # change the filters of all threads.
         image = Image.open(io.BytesIO(data))
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise ValueError(
-                f"{width}x{height} is {width * height / 1e6:.0f} million pixels and "
-                f"the limit is {MAX_PIXELS / 1e6:.0f}. Crop it or scale it down first"
-            )
+        check_size(*image.size)
         return _to_rgb(ImageOps.exif_transpose(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(f"{error} Crop it or scale it down first") from error
@@ -96,6 +91,15 @@ def _from_floats(pixels: np.ndarray) -> np.ndarray:
 
 def _grey_to_rgb(pixels: np.ndarray) -> np.ndarray:
     return np.repeat(pixels[..., np.newaxis], 3, axis=-1)
+
+
+def check_size(width: int, height: int) -> None:
+    """Raises ValueError for a picture of more than `MAX_PIXELS`."""
+    if width * height > MAX_PIXELS:
+        raise ValueError(
+            f"{width}x{height} is {width * height / 1e6:.0f} million pixels and "
+            f"the limit is {MAX_PIXELS / 1e6:.0f}. Crop it or scale it down first"
+        )
 
 
 def check_file_size(num_bytes: int) -> None:

@@ -17,13 +17,14 @@ import numpy as np
 from lunar_tfds import palette
 from lunar_tfds.atomic_files import write_bytes, write_text
 from lunar_tfds.pictures import to_png
-from lunar_tfds.regions import connected_regions
 from model.inference import pictures, result_files
 from model.inference.predictor import Prediction
-from model.inference.rocks import is_rock
+from model.inference.rocks import Rock, find_rocks
 
+# The columns that say where a row comes from, in every table.
+WHERE = ("image", "time_s")
 COLUMNS = (
-    *("image", "width", "height"),
+    *(*WHERE, "width", "height"),
     *palette.CLASS_NAMES,
     *("rocks", "largest_rock_px", "error"),
 )
@@ -34,10 +35,20 @@ class Source(Protocol):
 
     Attributes:
         name: what its results are called, without a suffix; unique in a run.
+        relative: its path in the folder or zip that was searched.
+        time: s from the start of its video; None for a photo.
     """
 
     @property
     def name(self) -> str:
+        """See the class."""
+
+    @property
+    def relative(self) -> str:
+        """See the class."""
+
+    @property
+    def time(self) -> float | None:
         """See the class."""
 
     def read(self) -> np.ndarray:
@@ -57,6 +68,13 @@ class Result:
     file: Source
     image: np.ndarray
     prediction: Prediction
+    _rocks: dict[int, list[Rock]] = dataclasses.field(default_factory=dict)
+
+    def rocks(self, min_area: int) -> list[Rock]:
+        """Returns the rocks of `min_area` px and more, found once for all outputs."""
+        if min_area not in self._rocks:
+            self._rocks[min_area] = find_rocks(*self.prediction, min_area)
+        return self._rocks[min_area]
 
     @property
     def name(self) -> str:
@@ -109,7 +127,9 @@ class Pictures:
         self._probabilities, self._uncertainty = save_probabilities, save_uncertainty
 
     def make(self, result: Result) -> None:
-        """Writes all files of one image, each whole or not at all."""
+        """Writes all files of one photo, each whole or not at all."""
+        if result.file.time is not None:
+            return  # A frame of a video: see `overlay_videos`.
         mask, prediction = result.prediction.mask, result.prediction
         self._write(result, result_files.MASK, to_png(palette.colorize(mask)))
         overlay = pictures.with_legend(pictures.overlay(result.image, mask), mask)
@@ -154,24 +174,23 @@ class Summary:
     def make(self, result: Result) -> dict[str, Any]:
         """Returns the image's row: size, class shares, rock count, largest rock."""
         mask = result.prediction.mask
-        shares = np.bincount(mask.ravel(), minlength=palette.NUM_CLASSES) / mask.size
-        areas = connected_regions(is_rock(mask))[1]
-        counted = areas[areas >= self._min_rock_area]
+        shares = zip(palette.CLASS_NAMES, class_shares(mask), strict=True)
+        rocks = result.rocks(self._min_rock_area)
         return {
             "width": mask.shape[1],
             "height": mask.shape[0],
-            **{n: f"{s:.6f}" for n, s in zip(palette.CLASS_NAMES, shares, strict=True)},
-            "rocks": len(counted),
-            "largest_rock_px": int(counted.max(initial=0)),
+            **{name: f"{share:.6f}" for name, share in shares},
+            "rocks": len(rocks),
+            "largest_rock_px": max((rock.area for rock in rocks), default=0),
         }
 
     def add(self, file: Source, made: dict[str, Any]) -> None:
         """Takes an image's row."""
-        self._rows.append({"image": printable(str(file)), **made})
+        self._rows.append({**where(file), **made})
 
     def fail(self, file: Source, error: str) -> None:
         """Takes the row of an image that was left out."""
-        self._rows.append({"image": printable(str(file)), "error": printable(error)})
+        self._rows.append({**where(file), "error": printable(error)})
 
     def close(self) -> None:
         """Writes the summary."""
@@ -180,6 +199,19 @@ class Summary:
         writer.writeheader()
         writer.writerows(self._rows)
         write_text(self._folder / result_files.SUMMARY, text.getvalue())
+
+
+def where(file: Source) -> dict[str, str]:
+    """Returns the columns `WHERE` of an image."""
+    time = "" if file.time is None else f"{file.time:.3f}"
+    return {"image": printable(str(file)), "time_s": time}
+
+
+def class_shares(mask: np.ndarray) -> list[float]:
+    """Returns the share of each class in a mask, uint8 [height, width], 0 to 1."""
+    # Counted one by one: `bincount` would make eight bytes of each pixel.
+    ids = range(palette.NUM_CLASSES)
+    return [np.count_nonzero(mask == i) / mask.size for i in ids]
 
 
 def printable(text: str) -> str:

@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from model.inference.image_files import ImageFile
 
 SUMMARY = "summary.csv"
+# What else is written once a run.
+PAGE, ROCKS, COCO = "index.html", "rocks.csv", "coco.json"
 # How the names of an image's files end: for image NAME, NAME_mask.png ...
 MASK, OVERLAY, UNCERTAINTY = "_mask.png", "_overlay.png", "_uncertainty.png"
 PROBABILITIES = "_probabilities.npz"
-ENDINGS = (MASK, OVERLAY, UNCERTAINTY, PROBABILITIES)
+OVERLAY_VIDEO = "_overlay.mp4"
+ENDINGS = (MASK, OVERLAY, UNCERTAINTY, PROBABILITIES, OVERLAY_VIDEO)
 
 
 def is_result(path: pathlib.Path, folder: pathlib.Path) -> bool:
