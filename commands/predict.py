@@ -91,7 +91,7 @@ def predict(config: PredictConfig) -> int:
     files = find_images(
         config.images or "", exclude=lambda path: result_files.is_result(path, output)
     )
-    result_files.check_neighbours(files, output)
+    result_files.check_neighbours(files, output, _tables(config))
     predictor = Predictor(
         config.checkpoint or default_checkpoint(),
         tta=config.tta,
@@ -131,19 +131,27 @@ def _outputs(
     if config.video:
         outputs.append(OverlayVideos(folder))
     outputs.append(Summary(folder, area))
-    links = [result_files.SUMMARY]
     if config.rocks:
         outputs.append(RockTable(folder, area))
-        links.append(result_files.ROCKS)
     if config.coco:
         need("pycocotools", "coco.json (--nococo leaves it out)")
         outputs.append(CocoFile(folder, area))
-        links.append(result_files.COCO)
     if config.page:
         need("jinja2", "index.html (--nopage leaves it out)")
-        info = PageInfo(str(predictor.path), area, tuple(links), config.video)
+        links = result_files.SUMMARY, *_tables(config)
+        info = PageInfo(str(predictor.path), area, links, config.video)
         outputs.append(Page(folder, info))
     return outputs
+
+
+def _tables(config: PredictConfig) -> list[str]:
+    """Returns the files, besides the summary, that the run writes once."""
+    asked = {
+        result_files.PAGE: config.page,
+        result_files.ROCKS: config.rocks,
+        result_files.COCO: config.coco,
+    }
+    return [name for name, written in asked.items() if written]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -30,7 +30,7 @@ class PageInfo:
     Attributes:
         weights: the checkpoint's file.
         min_rock_area: px; smaller rocks are not counted.
-        links: file names of the run's tables, beside the page.
+        links: file names of the run's tables; the page itself is left out.
         videos: whether a video's NAME_overlay.mp4 lies beside the page, too.
     """
 
@@ -120,6 +120,7 @@ class Page:
         first = index * PAGE_IMAGES
         return {
             "info": self._info,
+            "links": [n for n in self._info.links if n != result_files.PAGE],
             "index": index,
             "pages": [page_name(page) for page in range(count)],
             "page_images": PAGE_IMAGES,

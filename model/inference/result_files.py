@@ -23,25 +23,27 @@ def is_result(path: pathlib.Path, folder: pathlib.Path) -> bool:
     return path.name.endswith((SUMMARY, *ENDINGS)) and _lies_in(path, folder)
 
 
-def check_neighbours(files: Iterable[ImageFile], folder: pathlib.Path) -> None:
+def check_neighbours(
+    files: Iterable[ImageFile], folder: pathlib.Path, tables: Iterable[str] = ()
+) -> None:
     """Raises ValueError where a person's own file would be written over.
 
-    That is one beside its image in `folder`, called like a result, where no run has
-    left its summary.
+    That is one in `folder` that is called like a table, or beside its image and called
+    like a result of it, where no run has left its summary.
     """
     if (folder / SUMMARY).exists():
         return
+    results = [folder / name for name in tables]
     for file in files:
-        if not _lies_in(file.path, folder):
-            continue
-        for ending in ENDINGS:
-            result = folder / f"{file.name}{ending}"
-            if result.exists():
-                raise ValueError(
-                    f"{result} exists beside its image and would be written over, and "
-                    f"no {SUMMARY} tells that an earlier run wrote it. Pass another "
-                    "--output_dir, or remove it if it is a result."
-                )
+        if _lies_in(file.path, folder):
+            results += [folder / f"{file.name}{ending}" for ending in ENDINGS]
+    for result in results:
+        if result.exists():
+            raise ValueError(
+                f"{result} exists and would be written over, and no {SUMMARY} tells "
+                "that an earlier run wrote it. Pass another --output_dir, or remove "
+                "it if it is a result."
+            )
 
 
 def _lies_in(path: pathlib.Path, folder: pathlib.Path) -> bool:

@@ -106,10 +106,10 @@ def _opened(file: ImageFile) -> Iterator[Any]:
     suffix = pathlib.PurePath(file.relative).suffix.lower()
     with file.open() as data:
         try:
-            with av.open(data, format=_FORMATS[suffix]) as container:
+            with av.open(data, "r", format=_FORMATS[suffix]) as container:
                 if not container.streams.video:
                     raise ValueError("the file holds no video")
                 yield container
-        except av.FFmpegError as error:
+        except (av.FFmpegError, OSError) as error:
             text = error.strerror or error
             raise ValueError(f"damaged or truncated video: {text}") from error
