@@ -17,7 +17,7 @@ from commands import common
 from lunar_tfds import command_line, settings
 from lunar_tfds.settings import setting
 from model.inference import result_files
-from model.inference.image_files import find_images, is_video
+from model.inference.image_files import find_images
 from model.inference.output_folder import make_output_folder
 from model.inference.outputs import Output, Pictures, Summary
 from model.inference.overlay_videos import OverlayVideos
@@ -25,7 +25,7 @@ from model.inference.page import Page, PageInfo
 from model.inference.predictor import Predictor, default_checkpoint
 from model.inference.rock_files import CocoFile, RockTable
 from model.inference.segmenting import segment
-from model.inference.video import count_frames, with_frames
+from model.inference.video import count_frames, is_video, with_frames
 from model.network.checkpoints import DEFAULT_WORKDIR
 from model.network.extras import need
 
@@ -55,6 +55,12 @@ class PredictConfig:
         "Cut photos larger than a training frame (720x480) into overlapping tiles.",
     )
     tta: bool = common.tta()
+    bit_depth: int | None = setting(
+        None,
+        "Bits that the values of 16-bit photos use, 8 to 16. By default what a file "
+        "declares, or the fewest of 8, 10, 12, 14, 16 that hold its folder's largest.",
+        settings.between(8, 16),
+    )
     save_probabilities: bool = setting(
         False, "Also write NAME_probabilities.npz: float16 [height, width, classes]."
     )
@@ -89,7 +95,9 @@ def predict(config: PredictConfig) -> int:
     """
     output = make_output_folder(config.output_dir)
     files = find_images(
-        config.images or "", exclude=lambda path: result_files.is_result(path, output)
+        config.images or "",
+        exclude=lambda path: result_files.is_result(path, output),
+        bit_depth=config.bit_depth,
     )
     result_files.check_neighbours(files, output, _tables(config))
     predictor = Predictor(

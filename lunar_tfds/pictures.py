@@ -1,6 +1,7 @@
 """Pixels as the bytes of a PNG file, and masks laid over pictures."""
 
 import io
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -10,6 +11,7 @@ from lunar_tfds import palette
 # Larger pictures are refused by their header: a photo of the Moon has 4 megapixels, and
 # a header that claims far more is hostile.
 MAX_PIXELS = 64_000_000
+STRIP_PIXELS = 1 << 20
 
 
 def to_png(
@@ -29,6 +31,20 @@ def to_png(
     image = Image.fromarray(np.ascontiguousarray(pixels))
     image.save(file, "PNG", pnginfo=info, compress_level=compress_level)
     return file.getvalue()
+
+
+def row_strips(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Yields slices of rows that cover a picture, of about `STRIP_PIXELS` each.
+
+    What is computed strip by strip needs no float64 copy of a large picture.
+
+    Args:
+        shape: (height, width, ...), px.
+    """
+    height, width = shape[:2]
+    step = max(1, STRIP_PIXELS // max(1, width))
+    for top in range(0, height, step):
+        yield slice(top, min(top + step, height))
 
 
 def borders(mask: np.ndarray) -> np.ndarray:

@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
+from lunar_tfds.pictures import row_strips
+
 TOUCHING = np.ones((3, 3), int)  # Pixels that touch at a corner belong together.
 
 
@@ -17,4 +19,7 @@ def connected_regions(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         areas: int64 [number of regions], px.
     """
     labels, count = ndimage.label(mask, TOUCHING)
-    return labels, np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    areas = np.zeros(count + 1, np.int64)
+    for rows in row_strips(mask.shape):
+        areas += np.bincount(labels[rows].ravel(), minlength=count + 1)
+    return labels, areas[1:]

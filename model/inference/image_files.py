@@ -1,34 +1,25 @@
 """Finds people's images: a file, a folder, a zip or a glob becomes a list of them."""
 
 import collections
-import contextlib
 import dataclasses
-import glob
+import functools
 import pathlib
-import shutil
-import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from typing import BinaryIO, cast
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from absl import logging
 
-from model.inference.images import check_file_size, decode_image, read_image
-
-# What a folder or a zip is searched for; a file named by itself may be called anything.
-SUFFIXES = frozenset(
-    ".png .jpg .jpeg .tif .tiff .bmp .gif .webp .ppm .pgm .jp2".split()
-)
-VIDEO_SUFFIXES = frozenset((".mp4", ".mov", ".avi"))
-SEARCHED = SUFFIXES | VIDEO_SUFFIXES
-# Bytes of a zip's entry that are unpacked in memory; larger ones to the disk.
-IN_MEMORY = 1 << 26
-# An image found: its name in the folder or zip searched, its file, its entry in a zip.
-_Found = tuple[str, pathlib.Path, str | None]
+from model.inference import bit_depth as depths
+from model.inference import deep_images
+from model.inference.image_search import Found, Search, is_zip
+from model.inference.images import check_file_size, decode_picture, read_bytes
+from model.inference.result_names import printable, result_names
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class ImageFile:
     """One image that was found.
 
@@ -38,6 +29,8 @@ class ImageFile:
         path: the file, or the zip that holds it.
         member: the name inside the zip; None for a plain file.
         archive: the open zip, which all its images share; None for a plain file.
+        folder: the images of its folder, and their bit depth.
+        details: what is known of it once it was read, by column of the summary.
     """
 
     name: str
@@ -47,70 +40,93 @@ class ImageFile:
     archive: zipfile.ZipFile | None = dataclasses.field(
         default=None, repr=False, compare=False
     )
-
-    @property
-    def time(self) -> None:
-        """None: it is no frame of a video."""
+    folder: "Folder | None" = dataclasses.field(default=None, repr=False, compare=False)
+    details: dict[str, Any] = dataclasses.field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
         return str(self.path) if self.member is None else f"{self.path}:{self.member}"
 
     def read(self) -> np.ndarray:
         """Returns the image, uint8 [height, width, 3] RGB; errors as `decode_image`."""
+        picture, folder = decode_picture(self.read_bytes()), self.folder or Folder()
+        bits = 8
+        if picture.is_deep:
+            largest = 0 if folder.bit_depth else folder.largest
+            bits = depths.depth_of(picture, folder.bit_depth, largest)
+        self.details["bit_depth"] = bits
+        return depths.to_8_bits(picture, bits)
+
+    def read_bytes(self) -> bytes:
+        """Returns the file as it is; errors as `decode_image`."""
         if self.archive is None or self.member is None:
-            return read_image(self.path)
-        with self.open() as file:
-            return decode_image(file.read())
+            return read_bytes(self.path)
+        try:
+            check_file_size(self.archive.getinfo(self.member).file_size)
+            return self.archive.read(self.member)
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            RuntimeError,  # Encrypted, or of a compression that zipfile lacks.
+        ) as error:
+            raise ValueError(f"the zip's entry is damaged: {error}") from error
 
-    @contextlib.contextmanager
-    def open(self) -> Iterator[BinaryIO]:
-        """Yields the file to read from, a zip's entry unpacked to a temporary one.
-
-        Raises:
-            ValueError: the entry is damaged or larger than is unpacked.
-            OSError: the file cannot be opened.
-        """
+    def read_start(self) -> bytes:
+        """Returns the first bytes, enough for `deep_images.may_be_deep`."""
         if self.archive is None or self.member is None:
             with open(self.path, "rb") as file:
-                yield file
-            return
-        with tempfile.SpooledTemporaryFile(IN_MEMORY) as unpacked:
+                return file.read(deep_images.START)
+        with self.archive.open(self.member) as entry:
+            return entry.read(deep_images.START)
+
+
+@dataclasses.dataclass
+class Folder:
+    """The images of one folder, which share a bit depth.
+
+    Attributes:
+        files: the images of a call that lie in the folder.
+        bit_depth: --bit_depth, or None.
+    """
+
+    files: list[ImageFile] = dataclasses.field(default_factory=list)
+    bit_depth: int | None = None
+
+    @functools.cached_property
+    def largest(self) -> int:
+        """The largest value of all files that store more than 8 bits; 0 without one.
+
+        Such files are read twice, once for this: brightness must compare.
+        """
+        largest, limit = 0, 1 << depths.DEPTHS[-2]
+        for file in self.files:
+            if largest >= limit:  # It takes all 16 bits.
+                break
             try:
-                check_file_size(self.archive.getinfo(self.member).file_size)
-                with self.archive.open(self.member) as entry:
-                    shutil.copyfileobj(entry, unpacked)
-            except (
-                zipfile.BadZipFile,
-                zlib.error,
-                EOFError,
-                RuntimeError,  # Encrypted, or of a compression that zipfile lacks.
-            ) as error:
-                raise ValueError(f"the zip's entry is damaged: {error}") from error
-            unpacked.seek(0)
-            yield cast(BinaryIO, unpacked)
-
-
-def is_video(file: ImageFile) -> bool:
-    """Returns whether a file is called as a video."""
-    return pathlib.PurePosixPath(file.relative).suffix.lower() in VIDEO_SUFFIXES
+                if deep_images.may_be_deep(file.read_start()):
+                    picture = decode_picture(file.read_bytes())
+                    largest = max(largest, picture.largest if picture.is_deep else 0)
+            except Exception:  # It is told when the file's own turn comes.
+                continue
+        return largest
 
 
 def find_images(
     pattern: str | pathlib.Path,
     *,
     exclude: Callable[[pathlib.Path], bool] | None = None,
+    bit_depth: int | None = None,
 ) -> list[ImageFile]:
-    """Returns the images that a file, folder, zip or glob names, sorted by path.
+    """Returns the images and videos of a file, folder, zip or glob, sorted by path.
 
-    Videos are among them, see `is_video`. Folders and zips are searched to any depth
-    for files with a suffix of `SEARCHED`. A
-    label picture of the dataset (`g_PCAM5.png` beside `PCAM5.png`) is left out, and so
-    are hidden files.
+    Folders, linked ones too, and zips are searched to any depth, see `Search`. What is
+    left out is logged, by kind.
 
     Args:
         pattern: str or path.
         exclude: function of a path; a file of a folder or glob for which it is true is
             left out, such as a result of an earlier run. A file named by itself stays.
+        bit_depth: of files that store 16 bits, see `bit_depth`.
 
     Returns:
         A non-empty list of `ImageFile`.
@@ -119,43 +135,39 @@ def find_images(
         ValueError: nothing matched, or the zip is damaged.
     """
     path, archive = pathlib.Path(pattern), None
+    search = Search(exclude)
     if path.is_dir():
-        found = _in_folder(path)
-    elif path.is_file() and (zipfile.is_zipfile(path) or path.suffix.lower() == ".zip"):
+        found = search.folder(path)
+    elif path.is_file() and is_zip(path):
         archive = _open_zip(path)
-        found = _in_zip(path, archive)
+        found = search.archive(path, archive)
     elif path.is_file():
-        found = [(path.name, path, None)]
+        found = [Found(path.name, path)]
     else:
-        found = _in_glob(str(pattern))
-    if exclude is not None and not path.is_file():
-        found = [item for item in found if not exclude(item[1])]
+        found = search.glob(str(pattern))
+    if search.left_out:
+        logging.warning(
+            "Left out of %s: %s", printable(str(pattern)), search.says_left_out()
+        )
     if not found:
         raise ValueError(
-            f"no images matched {pattern}. Pass an image, a folder or zip that holds "
-            f"{' '.join(sorted(SEARCHED))} files, or a quoted glob ('photos/*.jpg')"
+            f"no images matched {printable(str(pattern))}. Pass an image, a folder or "
+            "zip that holds images such as PNG, JPEG, TIFF, WebP, or a quoted glob "
+            "('photos/*.jpg')"
         )
-    return [
-        ImageFile(name, relative, path, member, archive)
-        for name, (relative, path, member) in zip(
-            _result_names(found), found, strict=True
+    names = result_names([item.name for item in found])
+    folders: dict[Any, Folder] = collections.defaultdict(
+        lambda: Folder(bit_depth=bit_depth)
+    )
+    files = []
+    for name, item in zip(names, found, strict=True):
+        inside = None if item.member is None else pathlib.PurePosixPath(item.member)
+        folder = folders[item.path.parent if inside is None else inside.parent]
+        files.append(
+            ImageFile(name, item.name, item.path, item.member, archive, folder)
         )
-    ]
-
-
-def _in_folder(folder: pathlib.Path) -> list[_Found]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    named = [(path.relative_to(folder).as_posix(), path) for path in files]
-    return _without_labels([(n, p, None) for n, p in named if _looks_like_image(n)])
-
-
-def _in_glob(pattern: str) -> list[_Found]:
-    files = (
-        pathlib.Path(match) for match in sorted(glob.glob(pattern, recursive=True))
-    )
-    return _without_labels(
-        [(str(file), file, None) for file in files if file.is_file()]
-    )
+        folder.files.append(files[-1])
+    return files
 
 
 def _open_zip(path: pathlib.Path) -> zipfile.ZipFile:
@@ -167,47 +179,3 @@ def _open_zip(path: pathlib.Path) -> zipfile.ZipFile:
         raise ValueError(
             f"{path} is a damaged zip ({error}). Download it again"
         ) from None
-
-
-def _in_zip(path: pathlib.Path, archive: zipfile.ZipFile) -> list[_Found]:
-    members = sorted(set(archive.namelist()))
-    return _without_labels([(m, path, m) for m in members if _looks_like_image(m)])
-
-
-def _looks_like_image(name: str) -> bool:
-    parts = pathlib.PurePosixPath(name).parts
-    hidden = any(part.strip(".") != "" and part[0] == "." for part in parts)
-    hidden = hidden or "__MACOSX" in parts
-    return not hidden and pathlib.PurePosixPath(name).suffix.lower() in SEARCHED
-
-
-def _without_labels(found: list[_Found]) -> list[_Found]:
-    """Leaves out `g_NAME` where `NAME` is there too: it is that photo's label mask."""
-    names = {name for name, _, _ in found}
-
-    def is_label(name: str) -> bool:
-        folder, slash, file = name.rpartition("/")
-        return file.startswith("g_") and f"{folder}{slash}{file[2:]}" in names
-
-    return [item for item in found if not is_label(item[0])]
-
-
-def _result_names(found: list[_Found]) -> list[str]:
-    """Returns what results are called: stems, or whole paths where stems are alike."""
-    stems = [pathlib.PurePosixPath(name).stem for name, _, _ in found]
-    count = collections.Counter(stems)
-    names: dict[str, None] = {}
-    underscores: collections.Counter[str] = collections.Counter()
-    for (path, _, _), stem in zip(found, stems, strict=True):
-        word = stem if count[stem] == 1 else _as_word(path)
-        # Names that still clash get underscores; each word knows how many it has used.
-        while (name := word + "_" * underscores[word]) in names:
-            underscores[word] += 1
-        names[name] = None
-    return list(names)
-
-
-def _as_word(path: str) -> str:
-    """Returns a path as one word: `a/b.png` becomes `a_b_png`."""
-    parts = [part for part in pathlib.PurePosixPath(path).parts if part.strip("/.")]
-    return "_".join(parts).replace(".", "_")

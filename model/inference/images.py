@@ -1,105 +1,152 @@
 """Reads people's images: any size, any mode, any format that Pillow knows."""
 
+import functools
 import io
 import pathlib
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from lunar_tfds.pictures import MAX_PIXELS
+from model.inference import bit_depth as depths
+from model.inference import deep_images
+from model.inference.bit_depth import Picture
 
 # Bytes of one compressed file; a zip member beyond this is not unpacked.
 MAX_BYTES = 1 << 30
-# Bits that a 16-bit file may really use; many cameras fill 10 or 12 of them.
-_BIT_DEPTHS = (8, 10, 12, 14, 16)
+# Pillow hands these to other programs.
+POSTSCRIPT = frozenset(("EPS",))
+HEIF_SUFFIXES = frozenset((".heic", ".heif", ".hif"))
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _SIXTEEN_BIT = frozenset(("I", "I;16", "I;16B", "I;16L", "I;16N"))
+_ORIENTATION = 0x0112  # EXIF's tag.
 
 
-def read_image(path: str | pathlib.Path) -> np.ndarray:
+def read_image(path: str | pathlib.Path, bit_depth: int | None = None) -> np.ndarray:
     """Returns the image file `path` as uint8 [height, width, 3] RGB.
+
+    Args:
+        path: the file.
+        bit_depth: see `decode_image`.
 
     Raises:
         ValueError: not a readable image, empty, or larger than `MAX_PIXELS`.
         OSError: the file cannot be opened.
     """
-    path = pathlib.Path(path)
-    check_file_size(path.stat().st_size)
-    return decode_image(path.read_bytes())
+    return decode_image(read_bytes(path), bit_depth)
 
 
-def decode_image(data: bytes) -> np.ndarray:
+def decode_image(data: bytes, bit_depth: int | None = None) -> np.ndarray:
     """Returns encoded image bytes as uint8 [height, width, 3] RGB, upright.
 
-    A camera's rotation (EXIF) is applied; transparency shows black, the colour of the
-    lunar sky; 16-bit greys are divided down by the smallest of 10, 12, 14 or 16 bits
-    that holds their largest value; floats count as [0, 1], or [0, 255] beyond 1. Of
-    several pages the first is read.
-
     Args:
-        data: bytes of a PNG, JPEG, TIFF or any other format that Pillow reads.
+        data: see `decode_picture`.
+        bit_depth: of files that store 16; None takes what the file declares, or else
+            the smallest of 8, 10, 12, 14, 16 bits that holds its largest value.
 
     Raises:
-        ValueError: not an image, truncated, empty, or larger than `MAX_PIXELS`.
+        ValueError: see `decode_picture`; or a value that `bit_depth` cannot hold.
+    """
+    picture = decode_picture(data)
+    return depths.to_8_bits(picture, depths.depth_of(picture, bit_depth))
+
+
+def decode_picture(data: bytes) -> Picture:
+    """Returns encoded image bytes as stored, but RGB or grey, and upright.
+
+    A camera's rotation (EXIF) is applied; transparency shows black, the colour of the
+    lunar sky; floats count as [0, 1], or [0, 255] beyond 1. Of several pages the first
+    is read.
+
+    Args:
+        data: bytes of a PNG, JPEG, TIFF or any other format that Pillow reads, but
+            PostScript, which other programs would run.
+
+    Raises:
+        ValueError: not an image, truncated, empty, or larger than `MAX_PIXELS`;
+            whatever a library raises of a damaged file.
     """
     if not data:
         raise ValueError("the file is empty (0 bytes)")
     try:
-        # From 89 million pixels Pillow warns, too. The warning stays: to hush it would
-        # change the filters of all threads.
-        image = Image.open(io.BytesIO(data))
-        check_size(*image.size)
-        return _to_rgb(ImageOps.exif_transpose(image))
+        return deep_images.decode(data) or _decode_with_pillow(data)
+    except deep_images.Refused as error:
+        raise ValueError(str(error)) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(f"{error} Crop it or scale it down first") from error
     except Image.UnidentifiedImageError:
-        raise ValueError("not an image, or of a format that is not read") from None
-    except (OSError, SyntaxError, EOFError, IndexError, TypeError) as error:
-        raise ValueError(f"damaged or truncated image: {error}") from error
+        raise ValueError(_kind_not_read(data)) from None
+    except MemoryError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"damaged or truncated image: {said}") from error
 
 
-def _to_rgb(image: Image.Image) -> np.ndarray:
-    """Returns a Pillow image of any mode as uint8 [height, width, 3]."""
+def _decode_with_pillow(data: bytes) -> Picture:
+    # From 89 million pixels Pillow warns, too. The warning stays: to hush it would
+    # change the filters of all threads.
+    image = Image.open(io.BytesIO(data), formats=pillow_formats())
+    deep_images.check_size(*image.size)
+    image.load()
+    pixels, declared = _pixels(image)
+    return Picture(deep_images.turn(pixels, _orientation_of(image)), declared)
+
+
+@functools.cache
+def pillow_formats() -> tuple[str, ...]:
+    """Returns the formats that are read, in Pillow's names; HEIF where installed."""
+    try:
+        import pillow_heif
+    except ModuleNotFoundError:
+        pass
+    else:
+        pillow_heif.register_heif_opener()
+    Image.init()
+    return tuple(name for name in Image.OPEN if name not in POSTSCRIPT)
+
+
+def _orientation_of(image: Image.Image) -> int:
+    """Returns EXIF's orientation, 1 to 8; 1, as stored, where EXIF is unreadable."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:
+        return 1
+
+
+def _pixels(image: Image.Image) -> tuple[np.ndarray, int | None]:
+    """Returns a Pillow image's pixels, see `Picture`, and the bits declared."""
     if image.mode in _SIXTEEN_BIT:
-        return _grey_to_rgb(_from_integers(np.asarray(image)))
+        # Pillow scales a PGM's values by the largest that the file declares.
+        declared = 16 if image.format == "PPM" else None
+        return depths.from_numbers(np.asarray(image)[..., np.newaxis]), declared
     if image.mode == "F":
-        return _grey_to_rgb(_from_floats(np.asarray(image)))
+        return depths.from_numbers(np.asarray(image)[..., np.newaxis]), None
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image)
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB")), None
 
 
-def _from_integers(pixels: np.ndarray) -> np.ndarray:
-    """Returns integer greys of up to 16 bits as uint8."""
-    low, high = int(pixels.min()), int(pixels.max())
-    if low < 0 or high >= 1 << 16:
-        raise ValueError(f"greys must lie in 0..65535: got {low} to {high}")
-    bits = next(depth for depth in _BIT_DEPTHS if high < 1 << depth)
-    return np.rint(pixels * (255.0 / ((1 << bits) - 1))).astype(np.uint8)
+def _kind_not_read(data: bytes) -> str:
+    """Returns what to say of a file that Pillow does not take."""
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+        if "HEIF" not in pillow_formats():
+            return "HEIC needs pillow-heif: pip install -e '.[heif]'"
+        return "damaged or truncated image: HEIC"
+    if data.startswith((b"%!PS", b"\xc5\xd0\xd3\xc6")):
+        return "PostScript is not read: other programs would run. Save it as PNG"
+    for name, (_, accepts) in Image.OPEN.items():
+        if accepts and accepts(data[:16]) is True:
+            return f"a {name} file that is damaged or of a kind not read. Save as PNG"
+    return "not an image, or of a format that is not read"
 
 
-def _from_floats(pixels: np.ndarray) -> np.ndarray:
-    """Returns float greys in [0, 1] or [0, 255] as uint8."""
-    low, high = float(pixels.min()), float(pixels.max())
-    if not (low >= 0 and high <= 255):  # Also catches nan.
-        raise ValueError(
-            f"float greys must lie in [0, 1] or [0, 255]: got {low:g} to {high:g}"
-        )
-    return np.rint(pixels * (255.0 if high <= 1 else 1.0)).astype(np.uint8)
-
-
-def _grey_to_rgb(pixels: np.ndarray) -> np.ndarray:
-    return np.repeat(pixels[..., np.newaxis], 3, axis=-1)
-
-
-def check_size(width: int, height: int) -> None:
-    """Raises ValueError for a picture of more than `MAX_PIXELS`."""
-    if width * height > MAX_PIXELS:
-        raise ValueError(
-            f"{width}x{height} is {width * height / 1e6:.0f} million pixels and "
-            f"the limit is {MAX_PIXELS / 1e6:.0f}. Crop it or scale it down first"
-        )
+def read_bytes(path: str | pathlib.Path) -> bytes:
+    """Returns a file's bytes; ValueError where they are more than `MAX_BYTES`."""
+    path = pathlib.Path(path)
+    check_file_size(path.stat().st_size)
+    return path.read_bytes()
 
 
 def check_file_size(num_bytes: int) -> None:

@@ -8,7 +8,6 @@ of the images.
 import csv
 import dataclasses
 import io
-import os
 import pathlib
 from typing import Any, Protocol
 
@@ -19,12 +18,14 @@ from lunar_tfds.atomic_files import write_bytes, write_text
 from lunar_tfds.pictures import to_png
 from model.inference import pictures, result_files
 from model.inference.predictor import Prediction
+from model.inference.result_names import printable
 from model.inference.rocks import Rock, find_rocks
+from model.inference.video import VideoFrame
 
 # The columns that say where a row comes from, in every table.
 WHERE = ("image", "time_s")
 COLUMNS = (
-    *(*WHERE, "width", "height"),
+    *(*WHERE, "width", "height", "bit_depth"),
     *palette.CLASS_NAMES,
     *("rocks", "largest_rock_px", "error"),
 )
@@ -36,7 +37,7 @@ class Source(Protocol):
     Attributes:
         name: what its results are called, without a suffix; unique in a run.
         relative: its path in the folder or zip that was searched.
-        time: s from the start of its video; None for a photo.
+        details: what is known of it once it was read, by column of the summary.
     """
 
     @property
@@ -48,7 +49,7 @@ class Source(Protocol):
         """See the class."""
 
     @property
-    def time(self) -> float | None:
+    def details(self) -> dict[str, Any]:
         """See the class."""
 
     def read(self) -> np.ndarray:
@@ -128,8 +129,8 @@ class Pictures:
 
     def make(self, result: Result) -> None:
         """Writes all files of one photo, each whole or not at all."""
-        if result.file.time is not None:
-            return  # A frame of a video: see `overlay_videos`.
+        if isinstance(result.file, VideoFrame):
+            return  # See `overlay_videos`.
         mask, prediction = result.prediction.mask, result.prediction
         self._write(result, result_files.MASK, to_png(palette.colorize(mask)))
         overlay = pictures.with_legend(pictures.overlay(result.image, mask), mask)
@@ -186,7 +187,7 @@ class Summary:
 
     def add(self, file: Source, made: dict[str, Any]) -> None:
         """Takes an image's row."""
-        self._rows.append({**where(file), **made})
+        self._rows.append({**where(file), **file.details, **made})
 
     def fail(self, file: Source, error: str) -> None:
         """Takes the row of an image that was left out."""
@@ -203,8 +204,7 @@ class Summary:
 
 def where(file: Source) -> dict[str, str]:
     """Returns the columns `WHERE` of an image."""
-    time = "" if file.time is None else f"{file.time:.3f}"
-    return {"image": printable(str(file)), "time_s": time}
+    return {"image": printable(str(file)), "time_s": file.details.get("time_s", "")}
 
 
 def class_shares(mask: np.ndarray) -> list[float]:
@@ -212,11 +212,3 @@ def class_shares(mask: np.ndarray) -> list[float]:
     # Counted one by one: `bincount` would make eight bytes of each pixel.
     ids = range(palette.NUM_CLASSES)
     return [np.count_nonzero(mask == i) / mask.size for i in ids]
-
-
-def printable(text: str) -> str:
-    r"""Returns text that UTF-8 can hold: bytes of a file's name that it cannot as \xe9.
-
-    Python reads them as lone surrogates.
-    """
-    return os.fsencode(text).decode(errors="backslashreplace")

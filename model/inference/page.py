@@ -10,7 +10,8 @@ import numpy as np
 from lunar_tfds import palette
 from lunar_tfds.atomic_files import atomic_path
 from model.inference import pictures, result_files, theme
-from model.inference.outputs import Result, Source, class_shares, printable, where
+from model.inference.outputs import Result, Source, class_shares, where
+from model.inference.result_names import printable
 from model.inference.rocks import ROCK_IDS, Rock, size_class, size_names
 from model.inference.spool import Spool
 from model.inference.video import VideoFrame

@@ -10,9 +10,11 @@ from typing import Any
 from lunar_tfds.atomic_files import atomic_path
 from lunar_tfds.palette import CLASS_NAMES
 from model.inference import coco, result_files
-from model.inference.outputs import WHERE, Result, Source, printable, where
+from model.inference.outputs import WHERE, Result, Source, where
+from model.inference.result_names import printable
 from model.inference.rocks import Rock
 from model.inference.spool import Spool
+from model.inference.video import VideoFrame
 
 COLUMNS = (
     *(*WHERE, "id", "class"),
@@ -90,7 +92,7 @@ class CocoFile:
 
     def make(self, result: Result) -> _Instances | None:
         """Returns the rocks of a photo, packed; of a frame of a video nothing."""
-        if result.file.time is not None:
+        if isinstance(result.file, VideoFrame):
             return None  # No tool would find it as a file.
         height, width = result.prediction.mask.shape
         rocks = result.rocks(self._min_rock_area)

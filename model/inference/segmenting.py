@@ -10,9 +10,10 @@ import numpy as np
 from absl import logging
 
 from lunar_tfds import command_line
-from model.inference.outputs import Output, Result, Source, printable
+from model.inference.outputs import Output, Result, Source
 from model.inference.predictor import Prediction, Predictor
 from model.inference.reading import ROOM, ReadAhead, num_pixels
+from model.inference.result_names import printable
 
 # Pixels predicted and not yet written, from which no further image is predicted: the
 # probabilities of each take 16 bytes. An image larger than that is written alone.
@@ -162,16 +163,15 @@ class _Writing:
 
     def _finish(self, file: Source, pixels: int, made: Future | str) -> None:
         """Tells the outputs, in turn, of one image."""
-        if isinstance(made, Future):
-            made = made.result()
+        made = made.result() if isinstance(made, Future) else made
         self._pixels -= pixels
-        error = made if isinstance(made, str) else ""
+        error, parts = (made, []) if isinstance(made, str) else ("", made)
         for index, output in enumerate(self._outputs):
             try:
                 if error:
                     output.fail(file, error)
                 else:
-                    output.add(file, made[index])
+                    output.add(file, parts[index])
             except Exception as raised:
                 error = error or message_of(raised)
         if error:

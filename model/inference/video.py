@@ -1,14 +1,16 @@
 """Reads videos: their frames one by one, as images with a time."""
 
 import contextlib
+import io
 import pathlib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from model.inference.image_files import ImageFile, is_video
-from model.inference.images import check_size
+from model.inference.deep_images import check_size
+from model.inference.image_files import ImageFile
+from model.inference.image_search import VIDEO_SUFFIXES
 
 # The demuxer of each suffix: were it guessed, a file could be a playlist of others.
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".avi": "avi"}
@@ -26,11 +28,13 @@ class VideoFrame:
     Attributes:
         name, relative: the video's.
         video, index, time: see above.
+        details: the time, as the tables have it.
     """
 
     def __init__(self, video: ImageFile, index: int, time: float, frame: Any):
         self.video, self.index, self.time = video, index, time
         self.name, self.relative = video.name, video.relative
+        self.details = {"time_s": f"{time:.3f}"}
         self._frame = frame
 
     def __str__(self) -> str:
@@ -50,6 +54,11 @@ class VideoFrame:
         return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
 
 
+def is_video(file: ImageFile) -> bool:
+    """Returns whether a file is called as a video."""
+    return pathlib.PurePath(file.relative).suffix.lower() in VIDEO_SUFFIXES
+
+
 def with_frames(
     files: Iterable[ImageFile], every: int
 ) -> Iterator[ImageFile | VideoFrame]:
@@ -65,7 +74,7 @@ def video_frames(file: ImageFile, every: int = 1) -> Iterator[VideoFrame]:
     """Yields every n-th frame; where the video is damaged, one that tells so, and ends.
 
     Args:
-        file: a video; a zip's is unpacked to a temporary file.
+        file: a video; a zip's is unpacked into memory.
         every: n.
     """
     index, time = 0, 0.0
@@ -104,7 +113,7 @@ def _opened(file: ImageFile) -> Iterator[Any]:
     import av
 
     suffix = pathlib.PurePath(file.relative).suffix.lower()
-    with file.open() as data:
+    with _data(file) as data:
         try:
             with av.open(data, "r", format=_FORMATS[suffix]) as container:
                 if not container.streams.video:
@@ -113,3 +122,9 @@ def _opened(file: ImageFile) -> Iterator[Any]:
         except (av.FFmpegError, OSError) as error:
             text = error.strerror or error
             raise ValueError(f"damaged or truncated video: {text}") from error
+
+
+def _data(file: ImageFile) -> BinaryIO:
+    if file.member is None:
+        return open(file.path, "rb")
+    return io.BytesIO(file.read_bytes())

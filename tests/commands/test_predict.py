@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 from commands import common, predict
 from lunar_tfds import palette
 from lunar_tfds.atomic_files import write_json
-from model.inference import outputs, result_files, segmenting
+from model.inference import outputs, segmenting
 from model.inference.image_files import ImageFile
 from model.inference.predictor import Predictor
 from model.network import starter
@@ -245,22 +245,9 @@ def test_whatever_is_raised_costs_one_image_only(
 def test_the_summary_of_what_is_done_survives_a_stop(
     checkpoint, photos, tmp_path, monkeypatch, error, status
 ):
-    find = predict.find_images
-
-    def find_and_stop(*args, **options):
-        def files():
-            yield from find(*args, **options)[:2]
-            raise error("stopped")
-
-        return Stopping(files())
-
-    class Stopping(list):
-        def __init__(self, files):
-            super().__init__(find(photos))
-            self.files = files
-
-        def __iter__(self):
-            return self.files
+    def stop_after_two(files, every):
+        yield from files[:2]
+        raise error("stopped")
 
     if error is KeyboardInterrupt:
         views = Predictor._views
@@ -272,8 +259,7 @@ def test_the_summary_of_what_is_done_survives_a_stop(
 
         monkeypatch.setattr(Predictor, "_views", interrupt)
     else:
-        monkeypatch.setattr(result_files, "check_neighbours", lambda *args: None)
-        monkeypatch.setattr(predict, "find_images", find_and_stop)
+        monkeypatch.setattr(predict, "with_frames", stop_after_two)
     flags = (f"--checkpoint={checkpoint}", f"--images={photos}", "--batch_size=1")
     assert run(*flags, f"--output_dir={tmp_path / 'out'}") == status
     done = ["a.png"] if error is KeyboardInterrupt else ["a.png", "b.jpg"]

@@ -14,7 +14,7 @@ class File:
     """A photo that no disk holds."""
 
     relative: str
-    time: float | None = None
+    details: dict = dataclasses.field(default_factory=dict)
 
     @property
     def name(self):

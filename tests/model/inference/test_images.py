@@ -47,7 +47,7 @@ def test_float_tiff(tmp_path):
     path = save(tmp_path / "a.tif", np.array([[0.0, 0.5, 1.0]], np.float32))
     assert images.read_image(path)[0, :, 0].tolist() == [0, 128, 255]
     save(path, np.array([[0.0, np.nan]], np.float32))
-    with pytest.raises(ValueError, match="float greys"):
+    with pytest.raises(ValueError, match="TIFF of 32 bits a sample: floats must lie"):
         images.read_image(path)
 
 
@@ -90,9 +90,9 @@ def test_reading_leaves_the_warning_filters_of_other_threads_alone(
     filters, seen = list(warnings.filters), []
     opened = Image.open
 
-    def spy(*args):
+    def spy(*args, **options):
         seen.append(list(warnings.filters))
-        return opened(*args)
+        return opened(*args, **options)
 
     monkeypatch.setattr(images.Image, "open", spy)
     images.read_image(path)

@@ -20,7 +20,7 @@ def written(folder, shown, failures=(), info=INFO):
 
 
 def test_a_page_says_what_was_found(tmp_path):
-    failed = results.File("c.png", None)
+    failed = results.File("c.png")
     shown = [results.result("a.png"), results.result("b.png", size=(60, 1600))]
     text = written(tmp_path, shown, [(failed, "0 bytes")])
     assert text.startswith("<!DOCTYPE html>") and text.count("<article") == 2

@@ -8,6 +8,7 @@ from pycocotools.coco import COCO
 
 from lunar_tfds import palette
 from model.inference import rock_files
+from model.inference.video import VideoFrame
 from tests.support import results
 
 
@@ -40,7 +41,7 @@ def test_a_table_and_instances_of_nothing(tmp_path):
 
 def test_instances_equal_the_masks(tmp_path, capsys):
     shown = [results.result("a.png"), results.result("deep/b.png", size=(30, 41))]
-    frame = results.result(file=results.File("clip.mp4", time=0.5))
+    frame = results.result(file=VideoFrame(results.File("clip.mp4"), 0, 0.5, None))
     results.write(rock_files.CocoFile(tmp_path, 1), [shown[0], frame, shown[1]])
     coco = COCO(tmp_path / "coco.json")
     assert [image["file_name"] for image in coco.loadImgs(coco.getImgIds())] == [
@@ -67,9 +68,9 @@ def test_a_name_that_utf8_cannot_hold_is_written(tmp_path):
     shown = [results.result("caf\udce9.png")]
     for output in (rock_files.RockTable, rock_files.CocoFile):
         results.write(output(tmp_path, 1), shown)
-    assert "caf\\xe9.png" in (tmp_path / "rocks.csv").read_text()
+    assert "caf\\udce9.png" in (tmp_path / "rocks.csv").read_text()
     images = json.loads((tmp_path / "coco.json").read_text())["images"]
-    assert images[0]["file_name"] == "caf\\xe9.png"
+    assert images[0]["file_name"] == "caf\\udce9.png"
 
 
 def test_the_disk_is_full(tmp_path, monkeypatch):

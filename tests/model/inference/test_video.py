@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from model.inference import video
-from model.inference.image_files import find_images, is_video
+from model.inference.image_files import find_images
 from model.inference.outputs import Result
 from model.inference.overlay_videos import OverlayVideos
 from model.inference.predictor import Prediction
@@ -45,7 +45,7 @@ def greys(frames):
 @pytest.mark.parametrize("suffix", CODECS)
 def test_frames_come_one_by_one_with_their_times(tmp_path, suffix):
     file = found(draw(tmp_path / f"a{suffix}"))
-    assert is_video(file) and video.count_frames(file) == 6
+    assert video.is_video(file) and video.count_frames(file) == 6
     frames = list(video.video_frames(file))
     assert [frame.time for frame in frames] == pytest.approx(np.arange(6) / 5)
     assert [frame.index for frame in frames] == list(range(6))
