@@ -50,10 +50,7 @@ class PredictConfig:
         "predictions",
         "Folder of the results; those of an earlier run there are not images.",
     )
-    tile: bool = setting(
-        False,
-        "Cut photos larger than a training frame (720x480) into overlapping tiles.",
-    )
+    tile: bool = common.tile()
     tta: bool = common.tta()
     bit_depth: int | None = setting(
         None,
@@ -68,11 +65,7 @@ class PredictConfig:
         False,
         "Also write NAME_uncertainty.png: entropy, black certain, white guessing.",
     )
-    min_rock_area: int = setting(
-        10,
-        "Smaller rocks, px, are neither counted nor listed.",
-        settings.at_least(1),
-    )
+    min_rock_area: int = common.min_rock_area()
     page: bool = setting(True, "Write index.html, to look at the results.")
     rocks: bool = setting(True, "Write rocks.csv, a row a rock.")
     coco: bool = setting(True, "Write coco.json, the rocks for annotation tools.")

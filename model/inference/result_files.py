@@ -1,6 +1,7 @@
 """The files that a prediction leaves: their names, and whose they are."""
 
 import pathlib
+import re
 from collections.abc import Iterable
 
 from model.inference.image_files import ImageFile
@@ -8,6 +9,7 @@ from model.inference.image_files import ImageFile
 SUMMARY = "summary.csv"
 # What else is written once a run.
 PAGE, ROCKS, COCO = "index.html", "rocks.csv", "coco.json"
+_TABLE = re.compile(r"index(-\d+)?\.html|rocks\.csv|coco\.json")
 # How the names of an image's files end: for image NAME, NAME_mask.png ...
 MASK, OVERLAY, UNCERTAINTY = "_mask.png", "_overlay.png", "_uncertainty.png"
 PROBABILITIES = "_probabilities.npz"
@@ -20,7 +22,8 @@ def is_result(path: pathlib.Path, folder: pathlib.Path) -> bool:
 
     The folder itself does not tell: people's images may lie in it, or below it.
     """
-    return path.name.endswith((SUMMARY, *ENDINGS)) and _lies_in(path, folder)
+    is_named = path.name.endswith((SUMMARY, *ENDINGS)) or _TABLE.fullmatch(path.name)
+    return bool(is_named) and _lies_in(path, folder)
 
 
 def check_neighbours(
