@@ -66,11 +66,12 @@ class _Writer:
 
         with contextlib.ExitStack() as stack:
             temporary = stack.enter_context(atomic_path(path))
-            self._container: Any = stack.enter_context(
+            container: Any = stack.enter_context(
                 av.open(str(temporary), "w", options={"movflags": "+faststart"})
             )
             self._stack = stack.pop_all()
-        self._stream = self._container.add_stream(_CODEC, options=dict(_OPTIONS))
+        self._container = container
+        self._stream = container.add_stream(_CODEC, options=dict(_OPTIONS))
         self._stream.pix_fmt = _PIXELS
         height, width = first.shape[:2]
         # This form of colour has one value for two by two pixels.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import logging
 import pathlib
 from typing import Any
 
@@ -122,16 +123,22 @@ def build(weights: list[str], *, min_rock_area: int, tile: bool, tta: bool) -> A
                     label="Opacity of the overlay",
                     elem_id="opacity",
                 )
-                shares = gr.Label(label="Classes", elem_id="shares")
+                shares = gr.Label(label="Classes", show_heading=False, elem_id="shares")
             with gr.Column(scale=3):
                 overlay = gr.Image(
-                    label="Overlay", format="jpeg", interactive=False, elem_id="overlay"
+                    label="Overlay",
+                    format="jpeg",
+                    interactive=False,
+                    buttons=["download", "fullscreen"],  # Not to share it on a hub.
+                    elem_id="overlay",
                 )
                 gallery = gr.Gallery(
                     label="All photos",
                     columns=6,
                     height=170,
+                    fit_columns=False,
                     allow_preview=False,
+                    buttons=[],
                     visible=False,
                     elem_id="gallery",
                 )
@@ -162,26 +169,33 @@ def launch(app: Any, host: str, port: int) -> str:
     """Starts the server in threads of its own, and returns its address.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the port is taken, or the address is none of this machine.
     """
-    _, address, _ = app.launch(
-        server_name=host,
-        server_port=port or None,
-        prevent_thread_lock=True,
-        share=False,
-        quiet=True,
-        max_file_size=MAX_FILE_SIZE,
-        footer_links=[],
-        # The default theme's fonts would be fetched.
-        theme=gr.themes.Default(font="system-ui", font_mono="monospace"),
-    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # It logs each request.
+    try:
+        _, address, _ = app.launch(
+            server_name=host,
+            server_port=port or None,
+            prevent_thread_lock=True,
+            share=False,
+            quiet=True,
+            max_file_size=MAX_FILE_SIZE,
+            footer_links=[],
+            # The default theme's fonts would be fetched.
+            theme=gr.themes.Default(font="system-ui", font_mono="monospace"),
+        )
+    except OSError as error:
+        raise OSError(
+            f"port {port or 'any'} of {host} cannot be listened at: it is taken, or the "
+            "address is not this machine's. Pass another --port or --host"
+        ) from error
     return address
 
 
 def _segment(predictor: Predictor, file: str, min_rock_area: int) -> Photo:
     path = pathlib.Path(file)
     image = read_image(path)
-    prediction = predictor(image)
+    (prediction,) = predictor.predict_each([image])
     mask, rocks = prediction.mask, find_rocks(*prediction, min_rock_area)
     return Photo(
         name=printable(path.name),

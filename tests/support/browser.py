@@ -27,9 +27,7 @@ def page(**options):
         opened.on(
             "console",
             lambda message: (
-                errors.append(message.text)
-                if message.type in ("error", "warning")
-                else None
+                errors.append(message.text) if message.type == "error" else None
             ),
         )
         try:
