@@ -57,6 +57,11 @@ def colorize(ids: np.ndarray) -> np.ndarray:
     return np.asarray(CLASS_COLORS, np.uint8)[ids]
 
 
+def class_shares(ids: np.ndarray) -> np.ndarray:
+    """Returns the share of each class, float64 [NUM_CLASSES], of ids of any shape."""
+    return np.array([np.count_nonzero(ids == c) for c in range(NUM_CLASSES)]) / ids.size
+
+
 def off_palette(rgb: np.ndarray, kind: str) -> np.ndarray:
     """Returns which pixels have a colour that a label image of this kind never has.
 

@@ -33,6 +33,14 @@ def to_png(
     return file.getvalue()
 
 
+def class_colors(mask: np.ndarray) -> np.ndarray:
+    """Returns `palette.colorize` of a mask [height, width], computed by strips."""
+    colors = np.empty((*mask.shape, 3), np.uint8)
+    for rows in row_strips(mask.shape):
+        colors[rows] = palette.colorize(mask[rows])
+    return colors
+
+
 def row_strips(shape: tuple[int, ...]) -> Iterator[slice]:
     """Yields slices of rows that cover a picture, of about `STRIP_PIXELS` each.
 
@@ -76,10 +84,14 @@ def overlay(
     Returns:
         uint8 [height, width, 3].
     """
-    strength = np.where(mask == palette.GROUND, 0, opacity)
-    if border_opacity is not None:
-        drawn = borders(mask) & (mask != palette.GROUND)
-        strength = np.where(drawn, border_opacity, strength)
-    strength = strength[..., np.newaxis]
-    tinted = image * (1 - strength) + palette.colorize(mask) * strength
-    return np.rint(tinted).astype(np.uint8)
+    drawn = borders(mask) if border_opacity is not None else None
+    result = np.empty((*mask.shape, 3), np.uint8)
+    for rows in row_strips(mask.shape):
+        is_ground = mask[rows] == palette.GROUND
+        strength = np.where(is_ground, 0, opacity)
+        if drawn is not None:
+            strength = np.where(drawn[rows] & ~is_ground, border_opacity, strength)
+        strength = strength[..., np.newaxis]
+        colors = palette.colorize(mask[rows])
+        result[rows] = np.rint(image[rows] * (1 - strength) + colors * strength)
+    return result

@@ -8,6 +8,9 @@ import tensorflow as tf
 
 from pipeline import augmentation, warp
 
+# Pixels pooled at once: a block's sum takes ten times the bytes of its pixels.
+STRIP_PIXELS = 1 << 22
+
 
 def output_size(size: Any) -> tuple[int, int]:
     """Returns (height, width) of `size`, an integer of any kind or a pair of them.
@@ -62,6 +65,20 @@ def pool(image: tf.Tensor, factors: tuple) -> tf.Tensor:
     """
     if all(not tf.is_tensor(f) and f == 1 for f in factors):
         return image
+    height, width, _ = shape_of(image)
+    if tf.is_tensor(height) or tf.is_tensor(width) or tf.is_tensor(factors[0]):
+        return _pool(image, factors)
+    step = max(1, STRIP_PIXELS // (width * factors[0])) * factors[0]
+    starts = list(range(0, height, step))
+    if len(starts) > 1 and height - starts[-1] < factors[0]:
+        starts.pop()  # The last block is filled up from the one before.
+    ends = [*starts[1:], height]
+    strips = [_pool(image[a:b], factors) for a, b in zip(starts, ends, strict=True)]
+    return strips[0] if len(strips) == 1 else tf.concat(strips, 0)
+
+
+def _pool(image: tf.Tensor, factors: tuple) -> tf.Tensor:
+    """Does the work of `pool`, at once."""
     height, width, channels = shape_of(image)
     rows, columns = -(-height // factors[0]), -(-width // factors[1])
     missing = rows * factors[0] - height, columns * factors[1] - width

@@ -80,6 +80,17 @@ def check_size(width: int, height: int) -> None:
         )
 
 
+def flat(pixels: np.ndarray, declared: int | None) -> Picture:
+    """Returns a picture of samples [height, width(, 1 to 4)]: 2 and 4 with alpha."""
+    if pixels.ndim == 2:
+        pixels = pixels[..., np.newaxis]
+    if pixels.shape[-1] in (2, 4):
+        pixels = _over_black(pixels[..., :-1], pixels[..., -1:])
+    if pixels.dtype == np.uint8:
+        pixels = np.repeat(pixels, 3 // pixels.shape[-1], axis=-1)
+    return Picture(pixels, declared)
+
+
 def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Returns pixels [height, width, ...] upright, by EXIF's orientation, 1 to 8."""
     if orientation in (5, 6, 7, 8):
@@ -89,17 +100,6 @@ def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     return np.ascontiguousarray(pixels)
-
-
-def _flat(pixels: np.ndarray, declared: int | None) -> Picture:
-    """Returns a picture of samples [height, width(, 1 to 4)]: 2 and 4 with alpha."""
-    if pixels.ndim == 2:
-        pixels = pixels[..., np.newaxis]
-    if pixels.shape[-1] in (2, 4):
-        pixels = _over_black(pixels[..., :-1], pixels[..., -1:])
-    if pixels.dtype == np.uint8:
-        pixels = np.repeat(pixels, 3 // pixels.shape[-1], axis=-1)
-    return Picture(pixels, declared)
 
 
 def _over_black(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -121,7 +121,7 @@ def _png(data: bytes) -> Picture:
             declared = _below_16(max(colours))
         if kind == b"eXIf":
             orientation = _exif_orientation(content)
-    pixels, _ = _flat(imagecodecs.png_decode(data), None)
+    pixels, _ = flat(imagecodecs.png_decode(data), None)
     return Picture(turn(pixels, orientation), declared)
 
 
@@ -161,7 +161,7 @@ def _jpeg2000(data: bytes) -> Picture | None:
     if components > 4:
         raise Refused(f"JPEG 2000 of {components} components is not read. Save as PNG")
     pixels = from_numbers(np.asarray(imagecodecs.jpeg2k_decode(data)))
-    return _flat(pixels, _below_16(bits))
+    return flat(pixels, _below_16(bits))
 
 
 def _pixmap(data: bytes) -> Picture | None:
@@ -225,7 +225,7 @@ def _tiff_page(page: Any) -> Picture:
         pixels, declared = (white - pixels).astype(pixels.dtype), white.bit_length()
     orientation = page.tags.get(_ORIENTATION)
     pixels = turn(pixels, orientation.value if orientation else 1)
-    return _flat(pixels, declared)
+    return flat(pixels, declared)
 
 
 def _tiff_depth(page: Any) -> int | None:

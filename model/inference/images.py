@@ -88,8 +88,9 @@ def _decode_with_pillow(data: bytes) -> Picture:
     image = Image.open(io.BytesIO(data), formats=pillow_formats())
     deep_images.check_size(*image.size)
     image.load()
-    pixels, declared = _pixels(image)
-    return Picture(deep_images.turn(pixels, _orientation_of(image)), declared)
+    picture = _picture_of(image)
+    upright = deep_images.turn(picture.pixels, _orientation_of(image))
+    return Picture(upright, picture.declared)
 
 
 @functools.cache
@@ -113,19 +114,18 @@ def _orientation_of(image: Image.Image) -> int:
         return 1
 
 
-def _pixels(image: Image.Image) -> tuple[np.ndarray, int | None]:
-    """Returns a Pillow image's pixels, see `Picture`, and the bits declared."""
-    if image.mode in _SIXTEEN_BIT:
+def _picture_of(image: Image.Image) -> Picture:
+    """Returns the picture of a Pillow image of any mode."""
+    if image.mode in _SIXTEEN_BIT or image.mode == "F":
         # Pillow scales a PGM's values by the largest that the file declares.
         declared = 16 if image.format == "PPM" else None
-        return depths.from_numbers(np.asarray(image)[..., np.newaxis]), declared
-    if image.mode == "F":
-        return depths.from_numbers(np.asarray(image)[..., np.newaxis]), None
+        return deep_images.flat(depths.from_numbers(np.asarray(image)), declared)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = Image.alpha_composite(black, image)
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB")), None
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    return Picture(np.asarray(rgb), None)
 
 
 def _kind_not_read(data: bytes) -> str:
@@ -137,7 +137,7 @@ def _kind_not_read(data: bytes) -> str:
     if data.startswith((b"%!PS", b"\xc5\xd0\xd3\xc6")):
         return "PostScript is not read: other programs would run. Save it as PNG"
     for name, (_, accepts) in Image.OPEN.items():
-        if accepts and accepts(data[:16]) is True:
+        if accepts and len(data) >= 16 and accepts(data[:16]) is True:
             return f"a {name} file that is damaged or of a kind not read. Save as PNG"
     return "not an image, or of a format that is not read"
 

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from lunar_tfds import palette
-from lunar_tfds.atomic_files import write_bytes, write_text
-from lunar_tfds.pictures import to_png
+from lunar_tfds.atomic_files import atomic_path, write_bytes, write_text
+from lunar_tfds.pictures import class_colors, to_png
 from model.inference import pictures, result_files
 from model.inference.predictor import Prediction
 from model.inference.result_names import printable
@@ -131,24 +131,23 @@ class Pictures:
         """Writes all files of one photo, each whole or not at all."""
         if isinstance(result.file, VideoFrame):
             return  # See `overlay_videos`.
-        mask, prediction = result.prediction.mask, result.prediction
-        self._write(result, result_files.MASK, to_png(palette.colorize(mask)))
-        overlay = pictures.with_legend(pictures.overlay(result.image, mask), mask)
-        self._write(result, result_files.OVERLAY, to_png(overlay))
+        prediction = result.prediction
+        self._write(result, result_files.MASK, class_colors(prediction.mask))
+        self._write(result, result_files.OVERLAY, _overlay(result))
         if self._uncertainty:
             grey = np.rint(prediction.uncertainty * 255).astype(np.uint8)
-            self._write(result, result_files.UNCERTAINTY, to_png(grey))
+            self._write(result, result_files.UNCERTAINTY, grey)
         if self._probabilities:
-            file = io.BytesIO()
-            np.savez_compressed(
-                file,
-                probabilities=prediction.probabilities.astype(np.float16),
-                class_names=palette.CLASS_NAMES,
-            )
-            self._write(result, result_files.PROBABILITIES, file.getvalue())
+            path = self._folder / f"{result.name}{result_files.PROBABILITIES}"
+            with atomic_path(path) as temporary:
+                np.savez_compressed(
+                    temporary,
+                    probabilities=prediction.probabilities.astype(np.float16),
+                    class_names=palette.CLASS_NAMES,
+                )
 
-    def _write(self, result: Result, ending: str, data: bytes) -> None:
-        write_bytes(self._folder / f"{result.name}{ending}", data)
+    def _write(self, result: Result, ending: str, pixels: np.ndarray) -> None:
+        write_bytes(self._folder / f"{result.name}{ending}", to_png(pixels))
 
     def add(self, file: Source, made: Any) -> None:
         """Does nothing: the files are written."""
@@ -158,6 +157,11 @@ class Pictures:
 
     def close(self) -> None:
         """Does nothing."""
+
+
+def _overlay(result: Result) -> np.ndarray:
+    mask = result.prediction.mask
+    return pictures.with_legend(pictures.overlay(result.image, mask), mask)
 
 
 class Summary:
@@ -175,12 +179,12 @@ class Summary:
     def make(self, result: Result) -> dict[str, Any]:
         """Returns the image's row: size, class shares, rock count, largest rock."""
         mask = result.prediction.mask
-        shares = zip(palette.CLASS_NAMES, class_shares(mask), strict=True)
+        shares = palette.class_shares(mask)
         rocks = result.rocks(self._min_rock_area)
         return {
             "width": mask.shape[1],
             "height": mask.shape[0],
-            **{name: f"{share:.6f}" for name, share in shares},
+            **{n: f"{s:.6f}" for n, s in zip(palette.CLASS_NAMES, shares, strict=True)},
             "rocks": len(rocks),
             "largest_rock_px": max((rock.area for rock in rocks), default=0),
         }
@@ -205,10 +209,3 @@ class Summary:
 def where(file: Source) -> dict[str, str]:
     """Returns the columns `WHERE` of an image."""
     return {"image": printable(str(file)), "time_s": file.details.get("time_s", "")}
-
-
-def class_shares(mask: np.ndarray) -> list[float]:
-    """Returns the share of each class in a mask, uint8 [height, width], 0 to 1."""
-    # Counted one by one: `bincount` would make eight bytes of each pixel.
-    ids = range(palette.NUM_CLASSES)
-    return [np.count_nonzero(mask == i) / mask.size for i in ids]

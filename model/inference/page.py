@@ -10,7 +10,7 @@ import numpy as np
 from lunar_tfds import palette
 from lunar_tfds.atomic_files import atomic_path
 from model.inference import pictures, result_files, theme
-from model.inference.outputs import Result, Source, class_shares, where
+from model.inference.outputs import Result, Source, where
 from model.inference.result_names import printable
 from model.inference.rocks import ROCK_IDS, Rock, size_class, size_names
 from model.inference.spool import Spool
@@ -62,7 +62,7 @@ class Page:
         rocks = result.rocks(self._info.min_rock_area)
         made = {
             "size": list(result.prediction.mask.shape),
-            "shares": class_shares(result.prediction.mask),
+            "shares": palette.class_shares(result.prediction.mask).tolist(),
             "sizes": _rocks_by_size(rocks).tolist(),
         }
         if isinstance(result.file, VideoFrame):

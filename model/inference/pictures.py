@@ -38,7 +38,7 @@ def with_legend(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """
     size = int(np.clip(picture.shape[1] / 45, 12, 40))
     font = ImageFont.load_default(size)
-    shares = np.bincount(mask.ravel(), minlength=palette.NUM_CLASSES) / mask.size
+    shares = palette.class_shares(mask)
     labels = [
         f"{name.replace('_', ' ')} {share:.1%}"
         for name, share in zip(palette.CLASS_NAMES, shares, strict=True)
@@ -55,8 +55,11 @@ def with_legend(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
         color = palette.CLASS_COLORS[index]
         draw.rectangle((x, y, x + size, y + size), color, outline=(160, 160, 160))
         draw.text((x + 1.5 * size, y + size / 2), label, "white", font, anchor="lm")
-    padding = ((0, 0), (0, width - picture.shape[1]), (0, 0))
-    return np.concatenate([np.pad(picture, padding), np.asarray(strip)])
+    height = picture.shape[0]
+    result = np.zeros((height + strip.height, width, 3), np.uint8)
+    result[:height, : picture.shape[1]] = picture
+    result[height:] = np.asarray(strip)
+    return result
 
 
 def fit(pixels: np.ndarray, width: int, *, photo: bool = False) -> np.ndarray:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from lunar_tfds import settings
 from lunar_tfds.palette import CLASS_NAMES
+from lunar_tfds.pictures import row_strips
 from model.inference.images import read_image
 from model.inference.tiling import Tiling
 from model.network import starter
@@ -61,9 +62,12 @@ class Prediction(NamedTuple):
     @property
     def uncertainty(self) -> np.ndarray:
         """float32 [height, width]: entropy over its maximum, 0 certain, 1 guessing."""
-        p = np.clip(self.probabilities, 1e-12, 1.0)
-        entropy = -np.sum(p * np.log(p), axis=-1) / np.log(p.shape[-1])
-        return np.clip(entropy, 0, 1).astype(np.float32)
+        uncertainty = np.empty(self.mask.shape, np.float32)
+        for rows in row_strips(self.mask.shape):
+            p = np.clip(self.probabilities[rows], 1e-12, 1.0)
+            entropy = -np.sum(p * np.log(p), axis=-1) / np.log(p.shape[-1])
+            uncertainty[rows] = np.clip(entropy, 0, 1)
+        return uncertainty
 
 
 class Predictor:
@@ -230,7 +234,8 @@ class Predictor:
         """Returns the mean of an image's views at `size`, float32 [h, w, C]."""
         total = _resize_back(view[0], size)
         for output in view[1:]:
-            total += _resize_back(output, size)
+            for class_id, resized in _classes_at(output, size):
+                total[..., class_id] += resized
         if len(view) > 1:
             total /= len(view)
         return total
@@ -252,14 +257,32 @@ class Predictor:
 
 
 def _predict(probabilities: np.ndarray) -> Prediction:
-    return Prediction(probabilities.argmax(axis=-1).astype(np.uint8), probabilities)
+    mask = np.empty(probabilities.shape[:2], np.uint8)
+    for rows in row_strips(mask.shape):
+        mask[rows] = probabilities[rows].argmax(axis=-1)
+    return Prediction(mask, probabilities)
 
 
 def _resize_back(probabilities: Any, size: Size) -> np.ndarray:
     """Returns probabilities [h, w, C] at `size`, bilinear with half-pixel centres."""
-    if tuple(probabilities.shape[:2]) == tuple(size):
-        return np.array(probabilities)
-    return tf.image.resize(probabilities, size, antialias=False).numpy()
+    if isinstance(probabilities, np.ndarray) and probabilities.shape[:2] == tuple(size):
+        return probabilities
+    result = np.empty((*size, probabilities.shape[-1]), np.float32)
+    for class_id, resized in _classes_at(probabilities, size):
+        result[..., class_id] = resized
+    return result
+
+
+def _classes_at(probabilities: Any, size: Size) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields each class id and its probabilities at `size`, float32 [height, width].
+
+    All at once would take a gigabyte more for a large photo.
+    """
+    for class_id in range(probabilities.shape[-1]):
+        one = probabilities[..., class_id : class_id + 1]
+        if tuple(one.shape[:2]) != tuple(size):
+            one = tf.image.resize(one, size, antialias=False)
+        yield class_id, np.asarray(one)[..., 0]  # The tensor's own memory.
 
 
 def _with_sizes(

@@ -52,7 +52,10 @@ class Rock:
 
 def is_rock(mask: np.ndarray) -> np.ndarray:
     """Returns bool [height, width]: where class ids, int [height, width], are rock."""
-    return np.isin(mask, ROCK_IDS)
+    rock = mask == ROCK_IDS[0]
+    for class_id in ROCK_IDS[1:]:
+        rock |= mask == class_id
+    return rock
 
 
 def find_rocks(

@@ -13,7 +13,6 @@ from lunar_tfds import palette
 from lunar_tfds import pictures as masks
 from model.inference import pictures, rock_files
 from model.inference.images import read_image
-from model.inference.outputs import class_shares
 from model.inference.predictor import Predictor
 from model.inference.result_names import printable
 from model.inference.rocks import find_rocks
@@ -201,7 +200,7 @@ def _segment(predictor: Predictor, file: str, min_rock_area: int) -> Photo:
         name=printable(path.name),
         image=pictures.fit(image, SHOWN_WIDTH, photo=True),
         mask=pictures.fit(mask, SHOWN_WIDTH),
-        shares=class_shares(mask),
+        shares=palette.class_shares(mask).tolist(),
         rocks=rock_files.rows(rocks),
     )
 

@@ -27,7 +27,7 @@ class Data:
         evaluation_steps: batches of validation, the last one padded.
 
     Raises:
-        ValueError: a split that is none, empty, or cannot be trained on.
+        ValueError: a split that is none or empty.
     """
 
     def __init__(
@@ -41,7 +41,6 @@ class Data:
         self._validation = self._selection(config.validation_split)
         self.train_examples = self._count("train_split", self._training)
         self.validation_examples = self._count("validation_split", self._validation)
-        batching.training_examples(builder, self._training)
         self.steps_per_epoch = batching.steps_per_epoch(
             self.train_examples, config.global_batch_size
         )

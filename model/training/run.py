@@ -19,8 +19,8 @@ from lunar_tfds.lunar_rocks.frame_files import TRAIN
 from lunar_tfds.palette import CLASS_NAMES
 from model.network import losses
 from model.network.checkpoints import CHECKPOINT_FOLDER, best_checkpoint, read_index
-from model.network.precision import policy
-from model.network.vgg16_unet import build_vgg16_unet
+from model.network.precision import is_emulated_on_cpu, policy
+from model.network.vgg16_unet import build_vgg16_unet, freeze_encoder
 from model.training import run_config, run_state, strategies
 from model.training.averaged_weights import AveragedWeights
 from model.training.callbacks import HistoryFile, ProgressBar
@@ -28,6 +28,7 @@ from model.training.checkpoints import BestCheckpoint, keep_best
 from model.training.config import TrainConfig
 from model.training.curves import check_packages, draw_curves
 from model.training.data import Data
+from model.training.first_weights import load_initial_checkpoint
 from model.training.optimizers import build_optimizer
 from model.training.preemption import StopRequest
 from model.training.tensorboard import EventFiles
@@ -76,6 +77,12 @@ def train_and_evaluate(config: TrainConfig) -> TrainResult:
     strategies.per_replica_batch_size(config.global_batch_size, strategy)
     if config.xla:
         strategies.check_xla(strategy)
+    if _is_on_cpu(config) and is_emulated_on_cpu(config.precision):
+        logging.warning(
+            "--precision=%s is emulated on this processor, tens of times slower than "
+            "float32: leave the flag out.",
+            config.precision,
+        )
     builder = batching.open_dataset(config.data_dir)
     with policy(config.precision):
         return _train(config, strategy, builder)
@@ -165,16 +172,21 @@ def build_trainer(
 ) -> Trainer:
     """Returns the Trainer of a run, its variables at their first values."""
     keras.utils.set_random_seed(config.seed)
-    weights = None if config.encoder_weights == "none" else config.encoder_weights
+    weights: str | None = config.encoder_weights
+    if config.initial_checkpoint or weights == "none":
+        weights = None
     with strategy.scope():
         model = build_vgg16_unet(
             num_classes=len(CLASS_NAMES),
             image_size=config.image_size,
             encoder_weights=weights,
-            frozen_blocks=config.blocks_frozen,
+            frozen_blocks=config.blocks_frozen if weights else 0,
             normalize_skips=config.normalize_skips,
             synchronized_batch_norm=strategy.num_replicas_in_sync > 1,
         )
+        if config.initial_checkpoint:
+            load_initial_checkpoint(model, config.initial_checkpoint)
+            freeze_encoder(model, config.blocks_frozen)
         variables = list(model.trainable_variables)
         if config.unfreeze_epoch:
             variables = later_variables(model, config.blocks_frozen, config.unfreeze_to)
@@ -190,8 +202,7 @@ def build_trainer(
         )
         optimizer.build(variables)
         averaged = AveragedWeights(variables, config.ema) if config.ema else None
-    on_cpu = not tf.config.list_logical_devices("GPU") and config.strategy != "tpu"
-    steps_per_call = 1 if on_cpu or config.deterministic else 8
+    steps_per_call = 1 if _is_on_cpu(config) or config.deterministic else 8
     return Trainer(
         model,
         optimizer,
@@ -206,6 +217,10 @@ def build_trainer(
         xla=config.xla,
         averaged_weights=averaged,
     )
+
+
+def _is_on_cpu(config):
+    return not tf.config.list_logical_devices("GPU") and config.strategy != "tpu"
 
 
 def class_weights(
@@ -242,6 +257,7 @@ def build_callbacks(
         "mask": config.mask,
         "class_names": list(CLASS_NAMES),
         "encoder_weights": config.encoder_weights,
+        "initial_checkpoint": config.initial_checkpoint,
         "precision": config.precision,
         "dataset": described["dataset"],
         "versions": described["versions"],

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from pipeline import resize
 from pipeline.resize import output_size, pool, pool_factors, resize_image
 
 
@@ -62,6 +63,15 @@ def test_a_very_long_side_is_resized_like_any_other(shape):
         # The output pixel at the border may see both sides.
         np.testing.assert_allclose(resized[:31, :31] * 255, expected[:31, :31])
         np.testing.assert_allclose(resized[33:, 33:] * 255, expected[33:, 33:])
+
+
+@pytest.mark.parametrize("height", [60, 63, 64, 61])
+def test_pooling_in_strips_changes_nothing(monkeypatch, height):
+    image = tf.constant(picture(height, 50))
+    whole = pool(image, (6, 5)), pool(tf.cast(image, tf.float32), (6, 5))
+    monkeypatch.setattr(resize, "STRIP_PIXELS", 50 * 13)  # Two blocks of rows.
+    np.testing.assert_array_equal(pool(image, (6, 5)), whole[0])
+    np.testing.assert_array_equal(pool(tf.cast(image, tf.float32), (6, 5)), whole[1])
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int32, np.int64])

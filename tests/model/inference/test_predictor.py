@@ -4,6 +4,7 @@ import weakref
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from lunar_tfds import palette
@@ -257,3 +258,18 @@ def test_the_real_network_sees_every_scale_with_its_own_weights(tmp_path, frames
         expected = keras.ops.softmax(dynamic(inputs))
         np.testing.assert_allclose(network(inputs), expected, atol=1e-5)
     assert predictor(frames[0]).mask.shape == (480, 720)
+
+
+@pytest.mark.parametrize("tta", [False, True])
+def test_probabilities_are_those_of_one_resize_to_the_bit(checkpoint, frames, tta):
+    predictor = Predictor(checkpoint, tta=tta)
+    size = (301, 433)
+    (views,) = predictor._views([frames[0]])
+    resized = [tf.image.resize(view, size, antialias=False).numpy() for view in views]
+    total = resized[0]
+    for other in resized[1:]:
+        total = total + other
+    expected = total / np.float32(len(views)) if tta else total
+    prediction = predictor(frames[0], size)
+    np.testing.assert_array_equal(prediction.probabilities, expected)
+    np.testing.assert_array_equal(prediction.mask, expected.argmax(-1))
