@@ -185,8 +185,8 @@ def launch(app: Any, host: str, port: int) -> str:
         )
     except OSError as error:
         raise OSError(
-            f"port {port or 'any'} of {host} cannot be listened at: it is taken, or the "
-            "address is not this machine's. Pass another --port or --host"
+            f"port {port or 'any'} of {host} cannot be listened at: it is taken, or "
+            "the address is not this machine's. Pass another --port or --host"
         ) from error
     return address
 
