@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do \
   2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS := train,build,export,test
+EXTRAS := train,build,export,video,app,test
 # The scenes, the dataset, the training run and the pictures of `make demo`.
 DEMO_DIR ?= demo
 export TF_CPP_MIN_LOG_LEVEL ?= 2

@@ -23,6 +23,21 @@ def tta() -> Any:
     )
 
 
+def tile() -> Any:
+    """Returns the field of --tile."""
+    return settings.setting(
+        False,
+        "Cut photos larger than a training frame (720x480) into overlapping tiles.",
+    )
+
+
+def min_rock_area() -> Any:
+    """Returns the field of --min_rock_area."""
+    return settings.setting(
+        10, "Smaller rocks, px, are neither counted nor listed.", settings.at_least(1)
+    )
+
+
 def batch_size() -> Any:
     """Returns the field of --batch_size, of inference."""
     return settings.setting(

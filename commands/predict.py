@@ -1,10 +1,13 @@
 """Segments people's own photos: `python predict.py --images=photos/`.
 
-Writes NAME_mask.png, NAME_overlay.png and summary.csv. Exit status: 0 done, 1 an error,
-2 some image could not be read or written and was left out.
+Writes NAME_mask.png and NAME_overlay.png (of a video NAME_overlay.mp4), index.html to
+look at, summary.csv, and every rock in rocks.csv and coco.json. Exit status: 0 done, 1
+an error, 2 some image could not be read or written and was left out.
 """
 
 import dataclasses
+import itertools
+import pathlib
 from collections.abc import Sequence
 
 import keras
@@ -17,9 +20,14 @@ from model.inference import result_files
 from model.inference.image_files import find_images
 from model.inference.output_folder import make_output_folder
 from model.inference.outputs import Output, Pictures, Summary
+from model.inference.overlay_videos import OverlayVideos
+from model.inference.page import Page, PageInfo
 from model.inference.predictor import Predictor, default_checkpoint
+from model.inference.rock_files import CocoFile, RockTable
 from model.inference.segmenting import segment
+from model.inference.video import count_frames, is_video, with_frames
 from model.network.checkpoints import DEFAULT_WORKDIR
+from model.network.extras import need
 from model.network.precision import POLICIES
 
 
@@ -43,10 +51,7 @@ class PredictConfig:
         "predictions",
         "Folder of the results; those of an earlier run there are not images.",
     )
-    tile: bool = setting(
-        False,
-        "Cut photos larger than a training frame (720x480) into overlapping tiles.",
-    )
+    tile: bool = common.tile()
     tta: bool = common.tta()
     bit_depth: int | None = setting(
         None,
@@ -61,10 +66,13 @@ class PredictConfig:
         False,
         "Also write NAME_uncertainty.png: entropy, black certain, white guessing.",
     )
-    min_rock_area: int = setting(
-        10,
-        "Smaller rocks, px, are not counted in summary.csv.",
-        settings.at_least(1),
+    min_rock_area: int = common.min_rock_area()
+    page: bool = setting(True, "Write index.html, to look at the results.")
+    rocks: bool = setting(True, "Write rocks.csv, a row a rock.")
+    coco: bool = setting(True, "Write coco.json, the rocks for annotation tools.")
+    video: bool = setting(True, "Write NAME_overlay.mp4 of each video.")
+    video_step: int = setting(
+        1, "Of a video, segment every n-th frame.", settings.at_least(1)
     )
     batch_size: int | None = common.batch_size()
     precision: str | None = setting(
@@ -92,7 +100,7 @@ def predict(config: PredictConfig) -> int:
         exclude=lambda path: result_files.is_result(path, output),
         bit_depth=config.bit_depth,
     )
-    result_files.check_neighbours(files, output)
+    result_files.check_neighbours(files, output, _tables(config))
     predictor = Predictor(
         config.checkpoint or default_checkpoint(),
         tta=config.tta,
@@ -101,20 +109,60 @@ def predict(config: PredictConfig) -> int:
         precision=config.precision,
     )
     logging.info("Precision: %s", predictor.precision)
+    outputs = _outputs(config, output, predictor)
+    count = sum(
+        count_frames(file, config.video_step) if is_video(file) else 1 for file in files
+    )
+    progress = keras.utils.Progbar(count, unit_name="image")
+    done = itertools.count()
+
+    def on_image() -> None:
+        next(done)
+        progress.add(1)
+
+    sources = with_frames(files, config.video_step)
+    failed = segment(sources, predictor, outputs, on_image)
+    images = next(done)
+    logging.info("%d of %d images segmented: %s", images - failed, images, output)
+    return common.EXIT_SKIPPED if failed else command_line.EXIT_DONE
+
+
+def _outputs(
+    config: PredictConfig, folder: pathlib.Path, predictor: Predictor
+) -> list[Output]:
+    """Returns what the run leaves in `folder`; ValueError if a package is missing."""
+    area = config.min_rock_area
     outputs: list[Output] = [
         Pictures(
-            output,
+            folder,
             save_probabilities=config.save_probabilities,
             save_uncertainty=config.save_uncertainty,
-        ),
-        Summary(output, config.min_rock_area),
+        )
     ]
-    progress = keras.utils.Progbar(len(files), unit_name="image")
-    failed = segment(files, predictor, outputs, lambda: progress.add(1))
-    logging.info(
-        "%d of %d images segmented: %s", len(files) - failed, len(files), output
-    )
-    return common.EXIT_SKIPPED if failed else command_line.EXIT_DONE
+    if config.video:
+        outputs.append(OverlayVideos(folder))
+    outputs.append(Summary(folder, area))
+    if config.rocks:
+        outputs.append(RockTable(folder, area))
+    if config.coco:
+        need("pycocotools", "coco.json (--nococo leaves it out)")
+        outputs.append(CocoFile(folder, area))
+    if config.page:
+        need("jinja2", "index.html (--nopage leaves it out)")
+        links = result_files.SUMMARY, *_tables(config)
+        info = PageInfo(str(predictor.path), area, links, config.video)
+        outputs.append(Page(folder, info))
+    return outputs
+
+
+def _tables(config: PredictConfig) -> list[str]:
+    """Returns the files, besides the summary, that the run writes once."""
+    asked = {
+        result_files.PAGE: config.page,
+        result_files.ROCKS: config.rocks,
+        result_files.COCO: config.coco,
+    }
+    return [name for name, written in asked.items() if written]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

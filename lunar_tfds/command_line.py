@@ -27,6 +27,9 @@ EXIT_INTERRUPTED = 130
 EXTRA_OF = {
     "matplotlib": "train",
     "jinja2": "train",
+    "pycocotools": "train",
+    "av": "video",
+    "gradio": "app",
     "tifffile": "train",
     "imagecodecs": "train",
     "pillow_heif": "heif",

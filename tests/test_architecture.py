@@ -22,7 +22,7 @@ ROOMS = {
     "evaluation": {"network", "inference"},
     "export": {"network", "inference", "evaluation"},
 }
-LAUNCHERS = ("train", "evaluate", "predict", "export", "demo")
+LAUNCHERS = ("train", "evaluate", "predict", "export", "demo", "app")
 
 
 def python_files():

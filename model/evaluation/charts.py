@@ -1,6 +1,5 @@
 """Charts of an evaluation, as SVG files; drawn without pyplot, which is global."""
 
-import dataclasses
 import io
 import math
 from typing import Any
@@ -11,55 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-
-@dataclasses.dataclass(frozen=True)
-class Theme:
-    """Colours of the report and of the charts in it, `#rrggbb`.
-
-    Attributes:
-        ink: text and what is most important.
-        soft: axes and labels.
-        page: the page's background.
-        card: the background of charts and cards.
-        line: between rows and around cards.
-        right: what the network got right, and bars of scores.
-        wrong: what it got wrong.
-        warn: text of a warning.
-    """
-
-    ink: str
-    soft: str
-    page: str
-    card: str
-    line: str
-    right: str
-    wrong: str
-    warn: str
-
-
-# By `prefers-color-scheme`.
-THEMES = {
-    "light": Theme(
-        ink="#1d1d1f",
-        soft="#6b6b70",
-        page="#fbfaf8",
-        card="#ffffff",
-        line="#e3e1dc",
-        right="#3b6ea8",
-        wrong="#d0553a",
-        warn="#9a5b00",
-    ),
-    "dark": Theme(
-        ink="#ececee",
-        soft="#a0a0a8",
-        page="#131316",
-        card="#1c1c21",
-        line="#34343b",
-        right="#7fb0e6",
-        wrong="#e8826b",
-        warn="#e0a94e",
-    ),
-}
+from model.inference.theme import Theme
 
 # Width and height in inches, and points of the text: a page shows it 520 px wide.
 SIZE, FONT_SIZE = (5.2, 4.4), 9

@@ -7,6 +7,7 @@ from lunar_tfds import palette
 from model.evaluation import pictures
 from model.evaluation.calibration import CALIBRATION_BINS
 from model.evaluation.scoring import Evaluation, PicturedFrame
+from model.inference import theme
 from model.inference.pictures import data_address, data_uri
 from model.network.extras import need
 
@@ -39,23 +40,8 @@ def render(metrics: dict[str, Any], evaluation: Evaluation) -> str:
         ValueError: see `check_packages`.
     """
     check_packages()
-    # Only here, so that what imports this module does without the packages.
-    import jinja2
-
-    from model.evaluation import charts
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "interval": _interval,
-        "words": lambda name: name.replace("_", " "),
-        "rgb": lambda color: "rgb({}, {}, {})".format(*color),
-    }
+    environment = theme.environment(pathlib.Path(__file__).parent)
+    environment.filters["interval"] = _interval
     bins = metrics["calibration"]
     pixels = [sum(row) for row in metrics["confusion_matrix"]]
     return environment.get_template(TEMPLATE).render(
@@ -66,7 +52,7 @@ def render(metrics: dict[str, Any], evaluation: Evaluation) -> str:
         sure_share=bins[-1]["pixels"] / max(sum(row["pixels"] for row in bins), 1),
         num_bins=CALIBRATION_BINS,
         few_frames=FEW_FRAMES,
-        themes=charts.THEMES,
+        themes=theme.THEMES,
         charts=_charts(metrics),
         error_colors={pictures.RIGHT_ROCK: pictures.RIGHT_ROCK_COLOR}
         | pictures.ERROR_COLORS,
@@ -79,13 +65,14 @@ def render(metrics: dict[str, Any], evaluation: Evaluation) -> str:
 
 def _charts(metrics: dict[str, Any]) -> dict[str, dict[str, str]]:
     """Returns `data:` addresses of each chart for a light and a dark page."""
+    # Only here, so that what imports this module does without matplotlib.
     from model.evaluation import charts
 
     matrix, names = metrics["confusion_matrix"], metrics["class_names"]
     drawn: dict[str, dict[str, str]] = {"confusion": {}, "calibration": {}}
-    for scheme, theme in charts.THEMES.items():
-        confusion = charts.confusion_chart(matrix, names, theme)
-        calibration = charts.calibration_chart(metrics["calibration"], theme)
+    for scheme, colors in theme.THEMES.items():
+        confusion = charts.confusion_chart(matrix, names, colors)
+        calibration = charts.calibration_chart(metrics["calibration"], colors)
         drawn["confusion"][scheme] = data_address("image/svg+xml", confusion)
         drawn["calibration"][scheme] = data_address("image/svg+xml", calibration)
     return drawn

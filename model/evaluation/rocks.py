@@ -5,25 +5,10 @@ from typing import Any
 import numpy as np
 
 from lunar_tfds.regions import connected_regions
+from model.inference.rocks import SIZE_EDGES, size_class, size_names
 
-# Lower edges of the size classes, as the diameter of a disk of equal area, px. A
-# 720x480 frame shows most small rocks under 16 px.
-SIZE_EDGES = (0, 8, 16, 32, 64)
 # A rock counts as found when at least this share of its pixels is predicted rock.
 FOUND_SHARE = 0.5
-
-
-def size_class(areas: np.ndarray) -> np.ndarray:
-    """Returns the index into `SIZE_EDGES` of regions of these areas (px), int."""
-    diameters = 2 * np.sqrt(np.asarray(areas, np.float64) / np.pi)
-    return np.searchsorted(SIZE_EDGES, diameters, side="right") - 1
-
-
-def size_names() -> list[str]:
-    """Returns how the size classes are called, such as `8 to 16 px`."""
-    spans = zip(SIZE_EDGES, SIZE_EDGES[1:], strict=False)
-    names = [f"{low} to {high} px" for low, high in spans]
-    return [f"under {SIZE_EDGES[1]} px", *names[1:], f"{SIZE_EDGES[-1]} px and more"]
 
 
 def scores_by_size(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ class ImageFile:
 
     Attributes:
         name: what its results are called, without a suffix; unique in its list.
+        relative: its path in the folder or zip that was searched.
         path: the file, or the zip that holds it.
         member: the name inside the zip; None for a plain file.
         archive: the open zip, which all its images share; None for a plain file.
@@ -33,6 +34,7 @@ class ImageFile:
     """
 
     name: str
+    relative: str
     path: pathlib.Path
     member: str | None = None
     archive: zipfile.ZipFile | None = dataclasses.field(
@@ -115,7 +117,7 @@ def find_images(
     exclude: Callable[[pathlib.Path], bool] | None = None,
     bit_depth: int | None = None,
 ) -> list[ImageFile]:
-    """Returns the images that a file, folder, zip or glob names, sorted by path.
+    """Returns the images and videos of a file, folder, zip or glob, sorted by path.
 
     Folders, linked ones too, and zips are searched to any depth, see `Search`. What is
     left out is logged, by kind.
@@ -161,7 +163,9 @@ def find_images(
     for name, item in zip(names, found, strict=True):
         inside = None if item.member is None else pathlib.PurePosixPath(item.member)
         folder = folders[item.path.parent if inside is None else inside.parent]
-        files.append(ImageFile(name, item.path, item.member, archive, folder))
+        files.append(
+            ImageFile(name, item.name, item.path, item.member, archive, folder)
+        )
         folder.files.append(files[-1])
     return files
 

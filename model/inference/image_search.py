@@ -16,6 +16,7 @@ from lunar_tfds.kaggle_layout import MASKS, RENDER
 from model.inference.images import HEIF_SUFFIXES, pillow_formats
 from model.inference.result_names import printable
 
+VIDEO_SUFFIXES = frozenset((".mp4", ".mov", ".avi"))
 # Formats that Pillow knows by name, but needs more than itself for.
 _NAMES_ONLY = frozenset(("BUFR", "GRIB", "HDF5", "MPEG"))
 # How files of the usual formats start, for those of another suffix or none.
@@ -170,12 +171,16 @@ class Search:
 
 
 def suffixes() -> frozenset[str]:
-    """Returns the suffixes, in lower case, of the formats that are read."""
+    """Returns the suffixes, in lower case, of the formats that are read, and videos."""
     # MPO, two JPEGs in one file, is opened by the JPEG format.
     formats = frozenset((*pillow_formats(), "MPO")) - _NAMES_ONLY
     known: dict[str, Any] = Image.registered_extensions()
     # HEIC without its library is named, with the remedy, image by image.
-    return HEIF_SUFFIXES | {suffix for suffix, name in known.items() if name in formats}
+    return (
+        VIDEO_SUFFIXES
+        | HEIF_SUFFIXES
+        | {suffix for suffix, name in known.items() if name in formats}
+    )
 
 
 def is_zip(path: pathlib.Path) -> bool:

@@ -16,14 +16,16 @@ import numpy as np
 from lunar_tfds import palette
 from lunar_tfds.atomic_files import atomic_path, write_bytes, write_text
 from lunar_tfds.pictures import class_colors, to_png
-from lunar_tfds.regions import connected_regions
 from model.inference import pictures, result_files
 from model.inference.predictor import Prediction
 from model.inference.result_names import printable
-from model.inference.rocks import is_rock
+from model.inference.rocks import Rock, find_rocks
+from model.inference.video import VideoFrame
 
+# The columns that say where a row comes from, in every table.
+WHERE = ("image", "time_s")
 COLUMNS = (
-    *("image", "width", "height", "bit_depth"),
+    *(*WHERE, "width", "height", "bit_depth"),
     *palette.CLASS_NAMES,
     *("rocks", "largest_rock_px", "error"),
 )
@@ -34,11 +36,16 @@ class Source(Protocol):
 
     Attributes:
         name: what its results are called, without a suffix; unique in a run.
+        relative: its path in the folder or zip that was searched.
         details: what is known of it once it was read, by column of the summary.
     """
 
     @property
     def name(self) -> str:
+        """See the class."""
+
+    @property
+    def relative(self) -> str:
         """See the class."""
 
     @property
@@ -62,6 +69,13 @@ class Result:
     file: Source
     image: np.ndarray
     prediction: Prediction
+    _rocks: dict[int, list[Rock]] = dataclasses.field(default_factory=dict)
+
+    def rocks(self, min_area: int) -> list[Rock]:
+        """Returns the rocks of `min_area` px and more, found once for all outputs."""
+        if min_area not in self._rocks:
+            self._rocks[min_area] = find_rocks(*self.prediction, min_area)
+        return self._rocks[min_area]
 
     @property
     def name(self) -> str:
@@ -114,7 +128,9 @@ class Pictures:
         self._probabilities, self._uncertainty = save_probabilities, save_uncertainty
 
     def make(self, result: Result) -> None:
-        """Writes all files of one image, each whole or not at all."""
+        """Writes all files of one photo, each whole or not at all."""
+        if isinstance(result.file, VideoFrame):
+            return  # See `overlay_videos`.
         prediction = result.prediction
         self._write(result, result_files.MASK, class_colors(prediction.mask))
         self._write(result, result_files.OVERLAY, _overlay(result))
@@ -164,23 +180,22 @@ class Summary:
         """Returns the image's row: size, class shares, rock count, largest rock."""
         mask = result.prediction.mask
         shares = palette.class_shares(mask)
-        areas = connected_regions(is_rock(mask))[1]
-        counted = areas[areas >= self._min_rock_area]
+        rocks = result.rocks(self._min_rock_area)
         return {
             "width": mask.shape[1],
             "height": mask.shape[0],
             **{n: f"{s:.6f}" for n, s in zip(palette.CLASS_NAMES, shares, strict=True)},
-            "rocks": len(counted),
-            "largest_rock_px": int(counted.max(initial=0)),
+            "rocks": len(rocks),
+            "largest_rock_px": max((rock.area for rock in rocks), default=0),
         }
 
     def add(self, file: Source, made: dict[str, Any]) -> None:
         """Takes an image's row."""
-        self._rows.append({"image": printable(str(file)), **file.details, **made})
+        self._rows.append({**where(file), **file.details, **made})
 
     def fail(self, file: Source, error: str) -> None:
         """Takes the row of an image that was left out."""
-        self._rows.append({"image": printable(str(file)), "error": printable(error)})
+        self._rows.append({**where(file), "error": printable(error)})
 
     def close(self) -> None:
         """Writes the summary."""
@@ -189,3 +204,8 @@ class Summary:
         writer.writeheader()
         writer.writerows(self._rows)
         write_text(self._folder / result_files.SUMMARY, text.getvalue())
+
+
+def where(file: Source) -> dict[str, str]:
+    """Returns the columns `WHERE` of an image."""
+    return {"image": printable(str(file)), "time_s": file.details.get("time_s", "")}

@@ -62,6 +62,23 @@ def with_legend(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return result
 
 
+def fit(pixels: np.ndarray, width: int, *, photo: bool = False) -> np.ndarray:
+    """Returns pixels at most `width` px wide, in the same proportions.
+
+    Args:
+        pixels: uint8 [height, width] or [height, width, 3].
+        width: px.
+        photo: whether neighbours may be blended; ids and colours of classes may not.
+    """
+    if pixels.shape[1] <= width:
+        return pixels
+    height = max(1, round(pixels.shape[0] * width / pixels.shape[1]))
+    kinds = Image.Resampling
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    resampling = kinds.LANCZOS if photo else kinds.NEAREST
+    return np.asarray(image.resize((width, height), resampling))
+
+
 def data_uri(pixels: np.ndarray, *, width: int, photo: bool = False) -> str:
     """Returns pixels as a `data:` address for HTML, at most `width` px wide.
 
@@ -70,17 +87,31 @@ def data_uri(pixels: np.ndarray, *, width: int, photo: bool = False) -> str:
         width: px.
         photo: JPEG for a photo, PNG (nearest resize, exact colours) for a mask.
     """
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    if image.width > width:
-        height = max(1, round(image.height * width / image.width))
-        kinds = Image.Resampling
-        resampling = kinds.LANCZOS if photo else kinds.NEAREST
-        image = image.resize((width, height), resampling)
+    image = Image.fromarray(np.ascontiguousarray(fit(pixels, width, photo=photo)))
     file = io.BytesIO()
     if photo:
         image.save(file, "JPEG", quality=85)
         return data_address("image/jpeg", file.getvalue())
     image.quantize(256, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    return data_address("image/png", file.getvalue())
+
+
+def layer_uri(mask: np.ndarray, *, width: int) -> str:
+    """Returns what `overlay` lays over an image as a `data:` address: a clear PNG.
+
+    Args:
+        mask: uint8 [height, width], class ids.
+        width: px, at most.
+    """
+    mask = fit(mask, width)
+    classes = palette.NUM_CLASSES
+    layer = Image.fromarray(mask + classes * pictures.borders(mask).astype(np.uint8))
+    layer.putpalette(np.asarray(palette.CLASS_COLORS * 2, np.uint8).tobytes())
+    strengths = np.repeat([OVERLAY_STRENGTH, BORDER_STRENGTH], classes)
+    strengths[palette.GROUND :: classes] = 0
+    file = io.BytesIO()
+    alpha = np.rint(strengths * 255).astype(np.uint8).tobytes()
+    layer.save(file, "PNG", transparency=alpha, optimize=True)
     return data_address("image/png", file.getvalue())
 
 

@@ -1,15 +1,20 @@
 """The files that a prediction leaves: their names, and whose they are."""
 
 import pathlib
+import re
 from collections.abc import Iterable
 
 from model.inference.image_files import ImageFile
 
 SUMMARY = "summary.csv"
+# What else is written once a run.
+PAGE, ROCKS, COCO = "index.html", "rocks.csv", "coco.json"
+_TABLE = re.compile(r"index(-\d+)?\.html|rocks\.csv|coco\.json")
 # How the names of an image's files end: for image NAME, NAME_mask.png ...
 MASK, OVERLAY, UNCERTAINTY = "_mask.png", "_overlay.png", "_uncertainty.png"
 PROBABILITIES = "_probabilities.npz"
-ENDINGS = (MASK, OVERLAY, UNCERTAINTY, PROBABILITIES)
+OVERLAY_VIDEO = "_overlay.mp4"
+ENDINGS = (MASK, OVERLAY, UNCERTAINTY, PROBABILITIES, OVERLAY_VIDEO)
 
 
 def is_result(path: pathlib.Path, folder: pathlib.Path) -> bool:
@@ -17,28 +22,31 @@ def is_result(path: pathlib.Path, folder: pathlib.Path) -> bool:
 
     The folder itself does not tell: people's images may lie in it, or below it.
     """
-    return path.name.endswith((SUMMARY, *ENDINGS)) and _lies_in(path, folder)
+    is_named = path.name.endswith((SUMMARY, *ENDINGS)) or _TABLE.fullmatch(path.name)
+    return bool(is_named) and _lies_in(path, folder)
 
 
-def check_neighbours(files: Iterable[ImageFile], folder: pathlib.Path) -> None:
+def check_neighbours(
+    files: Iterable[ImageFile], folder: pathlib.Path, tables: Iterable[str] = ()
+) -> None:
     """Raises ValueError where a person's own file would be written over.
 
-    That is one beside its image in `folder`, called like a result, where no run has
-    left its summary.
+    That is one in `folder` that is called like a table, or beside its image and called
+    like a result of it, where no run has left its summary.
     """
     if (folder / SUMMARY).exists():
         return
+    results = [folder / name for name in tables]
     for file in files:
-        if not _lies_in(file.path, folder):
-            continue
-        for ending in ENDINGS:
-            result = folder / f"{file.name}{ending}"
-            if result.exists():
-                raise ValueError(
-                    f"{result} exists beside its image and would be written over, and "
-                    f"no {SUMMARY} tells that an earlier run wrote it. Pass another "
-                    "--output_dir, or remove it if it is a result."
-                )
+        if _lies_in(file.path, folder):
+            results += [folder / f"{file.name}{ending}" for ending in ENDINGS]
+    for result in results:
+        if result.exists():
+            raise ValueError(
+                f"{result} exists and would be written over, and no {SUMMARY} tells "
+                "that an earlier run wrote it. Pass another --output_dir, or remove "
+                "it if it is a result."
+            )
 
 
 def _lies_in(path: pathlib.Path, folder: pathlib.Path) -> bool:

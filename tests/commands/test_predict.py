@@ -1,3 +1,4 @@
+import collections
 import csv
 import os
 import pathlib
@@ -10,14 +11,16 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools.coco import COCO
 
 from commands import common, predict
 from lunar_tfds import palette
 from lunar_tfds.atomic_files import write_json
-from model.inference import outputs, result_files, segmenting
+from model.inference import outputs, segmenting
 from model.inference.image_files import ImageFile
 from model.inference.predictor import Predictor
 from model.network import starter
+from tests.model.inference import test_video
 from tests.support import stand_in, tiny_frames
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -63,7 +66,8 @@ def test_a_folder_of_all_kinds(checkpoint, photos, frame, tmp_path):
         == 0
     )
     names = {f"{n}_{kind}.png" for n in "abcd" for kind in ("mask", "overlay")}
-    assert {p.name for p in output.iterdir()} == names | {"summary.csv"}
+    tables = {"summary.csv", "rocks.csv", "coco.json", "index.html"}
+    assert {p.name for p in output.iterdir()} == names | tables
     mask = np.asarray(Image.open(output / "a_mask.png"))
     assert {tuple(c) for c in np.unique(mask.reshape(-1, 3), axis=0)} <= set(
         palette.CLASS_COLORS
@@ -241,22 +245,9 @@ def test_whatever_is_raised_costs_one_image_only(
 def test_the_summary_of_what_is_done_survives_a_stop(
     checkpoint, photos, tmp_path, monkeypatch, error, status
 ):
-    find = predict.find_images
-
-    def find_and_stop(*args, **options):
-        def files():
-            yield from find(*args, **options)[:2]
-            raise error("stopped")
-
-        return Stopping(files())
-
-    class Stopping(list):
-        def __init__(self, files):
-            super().__init__(find(photos))
-            self.files = files
-
-        def __iter__(self):
-            return self.files
+    def stop_after_two(files, every):
+        yield from files[:2]
+        raise error("stopped")
 
     if error is KeyboardInterrupt:
         views = Predictor._views
@@ -268,8 +259,7 @@ def test_the_summary_of_what_is_done_survives_a_stop(
 
         monkeypatch.setattr(Predictor, "_views", interrupt)
     else:
-        monkeypatch.setattr(result_files, "check_neighbours", lambda *args: None)
-        monkeypatch.setattr(predict, "find_images", find_and_stop)
+        monkeypatch.setattr(predict, "with_frames", stop_after_two)
     flags = (f"--checkpoint={checkpoint}", f"--images={photos}", "--batch_size=1")
     assert run(*flags, f"--output_dir={tmp_path / 'out'}") == status
     done = ["a.png"] if error is KeyboardInterrupt else ["a.png", "b.jpg"]
@@ -317,7 +307,7 @@ def test_a_mask_of_somebodys_own_beside_its_image_stays(checkpoint, photos, capl
     own.write_bytes(b"drawn by hand")
     flags = (f"--checkpoint={checkpoint}", f"--images={photos}")
     assert run(*flags, f"--output_dir={photos}") == 1
-    assert f"{own} exists beside its image" in caplog.text
+    assert f"{own} exists and would be written over" in caplog.text
     assert own.read_bytes() == b"drawn by hand"
     assert not (photos / "a_overlay.png").exists()
 
@@ -387,3 +377,81 @@ def test_without_a_run_the_starter_predicts_and_says_so(
     flags = f"--images={photos}/a.png", "--output_dir=third", "--checkpoint=starter"
     assert run(*flags) == 0
     assert f"Weights: {checkpoint}" in caplog.text
+
+
+def test_every_output_tells_of_the_same_rocks(checkpoint, photos, frame, tmp_path):
+    test_video.draw(photos / "drive.mp4", count=4)
+    (photos / "broken.mov").write_bytes(b"x")
+    flags = (f"--checkpoint={checkpoint}", f"--images={photos}", "--min_rock_area=20")
+    output = tmp_path / "out"
+    assert run(*flags, f"--output_dir={output}", "--video_step=2") == 2
+    with open(output / "summary.csv", newline="") as file:
+        summary = list(csv.DictReader(file))
+    assert [row["time_s"] for row in summary] == [
+        "",
+        "",
+        "0.000",
+        "",
+        "",
+        "0.000",
+        "0.400",
+    ]
+    with open(output / "rocks.csv", newline="") as file:
+        rocks = collections.Counter(row["image"] for row in csv.DictReader(file))
+    counted = collections.Counter()
+    for row in summary:
+        counted[row["image"]] += int(row["rocks"] or 0)
+    assert rocks == +counted and rocks[str(photos / "a.png")] >= 4
+    coco = COCO(output / "coco.json")
+    for image in coco.loadImgs(coco.getImgIds()):
+        name = image["file_name"]
+        found = coco.loadAnns(coco.getAnnIds(image["id"]))
+        assert len(found) == rocks[str(photos / name)]
+        picture = np.asarray(Image.open(output / f"{name[0]}_mask.png"))
+        mask = palette.class_ids(picture)
+        for annotation in found:
+            pixels = coco.annToMask(annotation) > 0
+            assert (mask[pixels] == annotation["category_id"]).all()
+            assert pixels.sum() == annotation["area"] >= 20
+    page = (output / "index.html").read_text()
+    assert page.count("<article") == 5 and "damaged or truncated video" in page
+    assert (output / "drive_overlay.mp4").exists()
+    # What the run wrote is not predicted again.
+    assert run(*flags, f"--output_dir={photos}") == 2
+    before = rows(photos)
+    assert run(*flags, f"--output_dir={photos}") == 2 and rows(photos) == before
+
+
+def test_each_output_can_be_left_out(checkpoint, photos, tmp_path):
+    test_video.draw(photos / "drive.mp4", count=1)
+    flags = (f"--checkpoint={checkpoint}", f"--images={photos}/[ad]*")
+    flags += ("--nopage", "--norocks", "--nococo", "--novideo")
+    assert run(*flags, f"--output_dir={tmp_path / 'out'}") == 0
+    names = {f"{n}_{kind}.png" for n in "ad" for kind in ("mask", "overlay")}
+    found = {path.name for path in (tmp_path / "out").iterdir()}
+    assert found == names | {"summary.csv"}
+    assert len(rows(tmp_path / "out")) == 3
+
+
+@pytest.mark.parametrize(
+    ("package", "flag"), [("jinja2", "--nopage"), ("pycocotools", "--nococo")]
+)
+def test_a_missing_package_is_told_before_the_work(
+    checkpoint, photos, tmp_path, monkeypatch, caplog, package, flag
+):
+    monkeypatch.setitem(sys.modules, package, None)
+    flags = (f"--checkpoint={checkpoint}", f"--images={photos}/a.png")
+    assert run(*flags, f"--output_dir={tmp_path}") == 1
+    assert f"{flag} leaves it out) needs {package}" in caplog.text
+    assert not (tmp_path / "summary.csv").exists()
+    assert run(*flags, f"--output_dir={tmp_path}", flag) == 0
+
+
+@pytest.mark.parametrize("name", ["index.html", "coco.json", "rocks.csv"])
+def test_a_page_or_table_of_somebodys_own_stays(checkpoint, photos, caplog, name):
+    own = photos / name
+    own.write_bytes(b"mine")
+    flags = (f"--checkpoint={checkpoint}", f"--images={photos}")
+    assert run(*flags, f"--output_dir={photos}") == 1
+    assert f"{own} exists" in caplog.text and own.read_bytes() == b"mine"
+    assert not (photos / "a_overlay.png").exists()

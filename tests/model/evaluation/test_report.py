@@ -7,6 +7,7 @@ import pytest
 
 from model.evaluation import bootstrap, charts, report, scoring
 from model.evaluation.summary import summarize
+from model.inference.theme import THEMES
 from tests.support.answers import Answers, examples, random_masks
 
 HOSTILE = """<script src="x">alert('1')</script>&"""
@@ -50,7 +51,7 @@ def test_page_and_charts_have_the_colours_of_their_themes(scored):
     page = report.render(*scored)
     light, dark = page.split("@media (prefers-color-scheme: dark)")[:2]
     for css, scheme in ((light, "light"), (dark.split("* {")[0], "dark")):
-        theme = charts.THEMES[scheme]
+        theme = THEMES[scheme]
         colors = dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", css))
         names = ("ink", "soft", "page", "card", "line", "warn")
         assert colors == {n: getattr(theme, n) for n in names} | {"accent": theme.right}
@@ -86,18 +87,18 @@ def test_charts_show_what_they_are_given_in_the_colours_of_the_page(scored):
     light, dark, other = (
         charts.confusion_chart(matrix, names, theme).decode()
         for matrix, theme in (
-            (metrics["confusion_matrix"], charts.THEMES["light"]),
-            (metrics["confusion_matrix"], charts.THEMES["dark"]),
-            (np.eye(4, dtype=int).tolist(), charts.THEMES["light"]),
+            (metrics["confusion_matrix"], THEMES["light"]),
+            (metrics["confusion_matrix"], THEMES["dark"]),
+            (np.eye(4, dtype=int).tolist(), THEMES["light"]),
         )
     )
     for chart, theme in (
-        (light, charts.THEMES["light"]),
-        (dark, charts.THEMES["dark"]),
+        (light, THEMES["light"]),
+        (dark, THEMES["dark"]),
     ):
         assert theme.ink in chart and theme.card in chart
         assert theme.right in chart and theme.wrong in chart
-    assert light != other and charts.THEMES["dark"].card not in light
+    assert light != other and THEMES["dark"].card not in light
 
 
 def test_a_bar_is_as_high_as_its_bin_is_right():
@@ -106,9 +107,9 @@ def test_a_bar_is_as_high_as_its_bin_is_right():
             {"from": 0.0, "to": 0.5, "pixels": 0, "accuracy": None},
             {"from": 0.5, "to": 1.0, "pixels": 10, "accuracy": accuracy},
         ]
-        chart = charts.calibration_chart(bins, charts.THEMES["light"]).decode()
+        chart = charts.calibration_chart(bins, THEMES["light"]).decode()
         (path,) = re.findall(
-            rf'<path d="([^"]+)"[^>]+style="fill: {charts.THEMES["light"].right}', chart
+            rf'<path d="([^"]+)"[^>]+style="fill: {THEMES["light"].right}', chart
         )
         rows = [float(y) for y in re.findall(r"[ML] \S+ (\S+)", path)]
         return max(rows) - min(rows)
