@@ -26,6 +26,7 @@ from lunar_tfds.lunar_rocks import (
     unfinished_builds,
 )
 from lunar_tfds.lunar_rocks.frame_to_example import Job, Outcome, make_example
+from lunar_tfds.ownership import owned
 
 THRESHOLD_REASON = (
     "In ground files rocks go darker with distance; a rock counts from this intensity "
@@ -119,8 +120,8 @@ class Builder(tfds_internals.StreamingBuilder):
             **kwargs: of tfds.core.DatasetBuilder.download_and_prepare.
 
         Raises:
-            ValueError: no source, a damaged one, or a dataset made from another one
-                or otherwise than asked for.
+            ValueError: no source, a damaged one, a dataset made from another one or
+                otherwise than asked for, or one that another process is building.
         """
         config = download_config or tfds.download.DownloadConfig()
         downloads = tfds.core.Path(download_dir or self.data_dir_root / "downloads")
@@ -129,11 +130,13 @@ class Builder(tfds_internals.StreamingBuilder):
         as_is = tfds.download.GenerateMode.REUSE_DATASET_IF_EXISTS
         if self.is_prepared() and download_config and config.download_mode == as_is:
             self._check_reuse(config.max_examples_per_split)
-        if not self.is_prepared() or config.download_mode.overwrite_dataset:
-            unfinished_builds.remove(self.data_dir_root / self.name)
-        super().download_and_prepare(
-            download_dir=download_dir, download_config=download_config, **kwargs
-        )
+        with contextlib.ExitStack() as stack:
+            if not self.is_prepared() or config.download_mode.overwrite_dataset:
+                stack.enter_context(owned(self.data_dir, "--data_dir"))
+                unfinished_builds.remove(self.data_dir_root / self.name)
+            super().download_and_prepare(
+                download_dir=download_dir, download_config=download_config, **kwargs
+            )
 
     def _check_reuse(self, max_examples: int | None) -> None:
         """Raises ValueError if another dataset is asked for than the one there is."""

@@ -18,6 +18,7 @@ from absl import logging
 
 from lunar_tfds.atomic_files import atomic_path, write_json
 from model.network import starter
+from model.network.finiteness import first_not_finite
 
 # Where train.py writes unless told otherwise, and where the other commands look.
 DEFAULT_WORKDIR = "runs/vgg16_unet"
@@ -47,11 +48,14 @@ def save_model(model: keras.Model, path: PathLike, details: dict[str, Any]) -> N
 
     Raises:
         ValueError: a needed detail is missing.
+        FloatingPointError: a weight is not finite.
         OSError: the file could not be written; what was there before is unharmed.
     """
     missing = [name for name in _NEEDED_DETAILS if name not in details]
     if missing:
         raise ValueError(f"details must hold {', '.join(missing)}: got {list(details)}")
+    if name := first_not_finite(model.variables):
+        raise FloatingPointError(f"{path} was not written: {name} is not finite")
     text = json.dumps(_without_nan(details), indent=2, allow_nan=False)
     copy = inference_copy(model)
     with atomic_path(path) as temporary:
@@ -113,6 +117,18 @@ def read_details(path: PathLike) -> dict[str, Any]:
     return details
 
 
+def run_of(path: PathLike) -> str | None:
+    """Returns the name of the run that wrote a checkpoint file.
+
+    None where the file tells no such name, cannot be read, or is not there.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read(DETAILS_ENTRY)).get("run")
+    except (zipfile.BadZipFile, KeyError, ValueError, AttributeError, OSError):
+        return None
+
+
 def load_checkpoint(
     path_or_workdir: PathLike,
 ) -> tuple[keras.Model, dict[str, Any], pathlib.Path]:
@@ -125,8 +141,8 @@ def load_checkpoint(
             'starter', the model that comes with the project.
 
     Raises:
-        ValueError: nothing there, a truncated file, another model, or an output that
-            does not match the stored class names.
+        ValueError: nothing there, a truncated file, another model, weights that are
+            not finite, or an output that does not match the stored class names.
     """
     if path_or_workdir == starter.NAME:
         path = starter.starter_file()
@@ -150,6 +166,12 @@ def load_checkpoint(
         raise ValueError(
             f"{path} gives {num_classes} classes but names {len(class_names)}: "
             f"{', '.join(class_names)}. It was not written by train.py"
+        )
+    if name := first_not_finite(model.variables):
+        raise ValueError(
+            f"{path} holds a broken model: its {name} is not finite, so that every "
+            "mask would be wrong. Use an earlier checkpoint of the run, or train again "
+            "with a lower --learning_rate"
         )
     return model, details, path
 

@@ -4,7 +4,9 @@ In Python `train_and_evaluate(TrainConfig(image_size=256, epochs=20))` is what
 `python train.py --image_size=256 --epochs=20` does.
 """
 
+import contextlib
 import dataclasses
+import math
 import pathlib
 
 import keras
@@ -16,9 +18,10 @@ from absl import logging
 from lunar_tfds.atomic_files import remove_temporary_files
 from lunar_tfds.kaggle_layout import mask_name
 from lunar_tfds.lunar_rocks.frame_files import TRAIN
+from lunar_tfds.ownership import owned
 from lunar_tfds.palette import CLASS_NAMES
 from model.network import losses
-from model.network.checkpoints import CHECKPOINT_FOLDER, best_checkpoint, read_index
+from model.network.checkpoints import CHECKPOINT_FOLDER, best_checkpoint
 from model.network.precision import policy
 from model.network.vgg16_unet import build_vgg16_unet
 from model.training import run_config, run_state, strategies
@@ -63,11 +66,19 @@ def train_and_evaluate(config: TrainConfig) -> TrainResult:
         config: the run's settings.
 
     Raises:
-        ValueError: the dataset, the workdir or the devices do not allow the run.
+        ValueError: the dataset, the workdir or the devices do not allow the run, or
+            another process trains in the workdir.
         OSError: a file cannot be written.
-        FloatingPointError: the loss or the gradient is not finite at a step.
+        FloatingPointError: a loss, gradient or weight is not finite.
     """
     check_packages()
+    with contextlib.ExitStack() as stack:
+        if strategies.will_be_chief(config.strategy):  # The only one that writes.
+            stack.enter_context(owned(config.workdir, "--workdir", inside=True))
+        return _prepare_and_train(config)
+
+
+def _prepare_and_train(config):
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     strategy = strategies.build_strategy(
@@ -85,8 +96,9 @@ def _train(config, strategy, builder):
     chief = strategies.is_chief(strategy)
     described = run_config.run_config(config, builder)
     earlier_epochs = run_config.check_config(config.workdir, described)
+    described["run"] = run_config.run_name(config.workdir)
     if ended := _ended(config, earlier_epochs):
-        return _finish(config, ended.history, chief)
+        return _finish(config, ended.history, described, chief)
     data = Data(config, builder, strategy)
     if chief:  # Also finds out now whether the workdir can be written.
         run_config.write_config(config.workdir, described)
@@ -121,7 +133,7 @@ def _train(config, strategy, builder):
         except Interrupted:
             logging.info("Stopped, state saved. The same command continues the run.")
             return TrainResult(trainer.progress.history, None, is_finished=False)
-    return _finish(config, trainer.progress.history, chief)
+    return _finish(config, trainer.progress.history, described, chief)
 
 
 def _ended(config, earlier_epochs):
@@ -143,17 +155,28 @@ def _ended(config, earlier_epochs):
     return None
 
 
-def _finish(config, history, chief):
+def _finish(config, history, described, chief):
     """Does what comes after the last saved state, also where a kill prevented it."""
     folder = pathlib.Path(config.workdir) / CHECKPOINT_FOLDER
     if chief:
-        keep_best(folder, config.keep_checkpoints)
+        keep_best(folder, config.keep_checkpoints, described["run"])
         draw_curves(config.workdir, history, CLASS_NAMES)
-    best = best_checkpoint(config.workdir) if read_index(folder) else None
+    best = None
+    with contextlib.suppress(ValueError):  # There is none.
+        best = best_checkpoint(config.workdir)
     if chief and best:
         logging.info("Best checkpoint: %s", best)
-    elif chief:
+    elif chief and all(
+        math.isnan(row.get(config.monitor, math.nan)) for row in history
+    ):
         logging.warning("No checkpoint: %s was never a number.", config.monitor)
+    elif chief:
+        logging.warning(
+            "The run's checkpoints are gone from %s. Put them back there, or train "
+            "again in another --workdir; --epochs=%d or more trains on from the last "
+            "weights, which the state still holds.",
+            *(folder, config.epochs + 1),
+        )
     return TrainResult(history, best, is_finished=True)
 
 
@@ -241,6 +264,7 @@ def build_callbacks(
         "image_size": config.image_size,
         "mask": config.mask,
         "class_names": list(CLASS_NAMES),
+        "run": described["run"],
         "encoder_weights": config.encoder_weights,
         "precision": config.precision,
         "dataset": described["dataset"],

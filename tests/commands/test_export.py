@@ -6,6 +6,7 @@ import pytest
 
 from commands import common, export
 from commands.export import ExportConfig
+from lunar_tfds.ownership import owned
 from model.evaluation import bootstrap
 from model.export import formats, verification
 from tests.support import stand_in
@@ -39,6 +40,14 @@ def card_rows(path):
     return {
         m[1]: (m[2], m[3]) for m in re.finditer(r"\| (.+?) \| (.+?) \| (.+?) \|", text)
     }
+
+
+def test_two_exports_to_one_place_are_refused(tmp_path, run, caplog):
+    with owned(tmp_path / "m.onnx", "--output"):
+        names = sorted(tmp_path.iterdir())
+        assert run("--format=onnx", f"--output={tmp_path / 'm.onnx'}") == 1
+        assert sorted(tmp_path.iterdir()) == names
+    assert f"m.onnx is being written by process {os.getpid()} on" in caplog.text
 
 
 @pytest.mark.parametrize("kind", formats.FORMATS)

@@ -18,10 +18,11 @@ from absl import flags
 
 from commands import train
 from lunar_tfds import command_line, settings
+from lunar_tfds.ownership import owned
 from model.network import vgg16_unet
 from model.network.checkpoints import load_checkpoint
 from model.network.metrics import confusion_matrix, scores_from_confusion
-from model.training import run
+from model.training import run, strategies
 from model.training.config import TrainConfig
 from model.training.run_state import read_progress
 from pipeline import batching
@@ -126,6 +127,20 @@ def test_the_checkpoint_scores_what_its_name_says(finished, tiny_data_dir):
     assert f"-001-{scores['val_mean_iou']:.4f}.keras" in path.name
     assert details["score"] == pytest.approx(scores["val_mean_iou"], abs=1e-12)
     assert read_history(workdir)["val_mean_iou"] == details["score"]
+
+
+def test_a_finished_run_without_its_checkpoints_says_so(finished, tmp_path, caplog):
+    arguments, workdir, _ = finished
+    copy = tmp_path / "run"
+    shutil.copytree(workdir, copy)
+    arguments = [a for a in arguments if not a.startswith("--workdir")]
+    for gone in ("*.keras", "*"):
+        for path in (copy / "checkpoints").glob(gone):
+            path.unlink()
+        caplog.clear()
+        assert run_main(*arguments, f"--workdir={copy}", "--strategy=one_device") == 0
+        assert f"checkpoints are gone from {copy}/checkpoints" in caplog.text
+        assert "--epochs=2 or more trains on" in caplog.text
 
 
 def test_a_finished_run_does_no_more_than_end(finished):
@@ -433,8 +448,26 @@ def test_unreadable_weights_are_refused(tmp_path, tiny_data_dir):
 
 def test_an_unwritable_workdir_is_refused(tmp_path, tiny_data_dir):
     (tmp_path / "run").write_text("a file in the way")
-    with pytest.raises(OSError, match="could not write .*config.json|Not a directory"):
+    with pytest.raises(OSError, match="--workdir needs a folder, and a file lies at"):
         one_device(tmp_path, tiny_data_dir)
+
+
+def test_a_second_run_in_a_workdir_is_refused_at_once(tmp_path, tiny_data_dir):
+    with owned(tmp_path / "run", "--workdir", inside=True):
+        with pytest.raises(ValueError, match=f"run is being .* process {os.getpid()} "):
+            one_device(tmp_path, tiny_data_dir)
+
+
+def test_the_chief_owns_the_workdir_that_several_workers_share(monkeypatch):
+    chief = []
+    for config in two_workers():
+        monkeypatch.setenv("TF_CONFIG", config)
+        chief.append(strategies.will_be_chief("multi_worker_mirrored"))
+    assert chief == [True, False]
+    monkeypatch.setenv("TF_CONFIG", "")
+    assert strategies.will_be_chief("mirrored")
+    with pytest.raises(ValueError, match="TF_CONFIG"):
+        strategies.will_be_chief("multi_worker_mirrored")
 
 
 def test_a_user_sees_one_line_and_status_1(tmp_path, caplog):

@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 
+from model.network import checkpoints
 from model.network.checkpoints import (
     best_checkpoint,
     load_checkpoint,
@@ -75,3 +76,22 @@ def test_a_workdir_without_checkpoints_is_refused(tmp_path):
     (tmp_path / "checkpoints" / "index.json").write_text("[]")
     with pytest.raises(ValueError, match="not an index"):
         best_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_model_that_is_not_finite_is_neither_written_nor_read(
+    value, tmp_path, monkeypatch
+):
+    model, path = small_model(), tmp_path / "m.keras"
+    save_model(model, path, DETAILS)
+    good = path.read_bytes()
+    variance = model.layers[2].moving_variance  # Not trained, and used all the same.
+    variance.assign(np.full(variance.shape, value))
+    with pytest.raises(FloatingPointError, match="m.keras was not .*moving_variance"):
+        save_model(model, path, DETAILS)
+    assert path.read_bytes() == good
+    monkeypatch.setattr(checkpoints, "first_not_finite", lambda _: None)
+    save_model(model, path, DETAILS)  # As an earlier version did.
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="m.keras holds a broken model: its .*vari"):
+        load_checkpoint(path)
