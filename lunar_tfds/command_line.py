@@ -17,11 +17,10 @@ from typing import Any
 
 from absl import flags, logging
 
-from lunar_tfds import settings
+from lunar_tfds import interrupts, lasting_output, settings
+from lunar_tfds.interrupts import EXIT_INTERRUPTED
 
 EXIT_DONE, EXIT_ERROR = 0, 1
-# What shells report of a program that SIGINT ended.
-EXIT_INTERRUPTED = 130
 # The extra of pyproject.toml that holds a module, where it is not always installed.
 EXTRA_OF = {
     "matplotlib": "train",
@@ -54,7 +53,8 @@ def run(
     """Returns the exit status of a command.
 
     What a user can mend, and Ctrl-C, is one line on the standard error and status 1
-    (130), but for a listing of files; --traceback shows where an error arose.
+    (130), but for a listing of files; --traceback shows where an error arose. A closed
+    standard output ends nothing.
 
     Args:
         settings_class: dataclass of the command's settings.
@@ -62,21 +62,23 @@ def run(
         argv: program name and arguments; those of the process by default.
     """
     argv = list(sys.argv if argv is None else argv)
+    lasting_output.install()
     flags.FLAGS.mark_as_parsed()  # Else absl's log complains of flags not parsed.
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
     show_traceback = False
     try:
-        values = _values_of(settings_class, argv)
-        show_traceback = values["traceback"]
-        return main(settings.from_dict(settings_class, values)) or EXIT_DONE
+        with interrupts.raised():
+            values = _values_of(settings_class, argv)
+            show_traceback = values["traceback"]
+            return main(settings.from_dict(settings_class, values)) or EXIT_DONE
     except _Help:
         print(help_text(settings_class, main))
         return EXIT_DONE
     except KeyboardInterrupt:
         if show_traceback:
             raise
-        logging.error("Stopped by Ctrl-C. What was finished before is kept.")
+        logging.error(interrupts.MESSAGE)
         return EXIT_INTERRUPTED
     except Exception as error:
         line = one_line(error)
