@@ -92,19 +92,22 @@ def _export(config: ExportConfig, output: pathlib.Path) -> int:
     )
     examples = batching.example_dataset(builder, scored)
     images = (
-        calibration_images(
-            batching.example_dataset(builder, calibrated),
-            predictor.image_size,
-            config.calibration_images,
+        list(
+            calibration_images(
+                batching.example_dataset(builder, calibrated),
+                predictor.image_size,
+                config.calibration_images,
+            )
         )
         if chosen.is_calibrated
         else ()
     )
     with placement.work_folder(output) as folder:
         made = folder / output.name
-        formats.write(
-            predictor.model, predictor.image_size, made, config.format, images
-        )
+        with placement.clear_errors(output):
+            formats.write(
+                predictor.model, predictor.image_size, made, config.format, images
+            )
         before, after = verification.compare(predictor, made, config.format, examples)
         drop = before.mean_iou - after.mean_iou
         if drop > verification.LARGEST_DROP and not config.allow_drop:

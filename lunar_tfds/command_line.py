@@ -11,7 +11,9 @@ exit status, or None for 0. Importing it defines no flag.
 """
 
 import dataclasses
+import errno
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +23,7 @@ from lunar_tfds import interrupts, lasting_output, settings
 from lunar_tfds.interrupts import EXIT_INTERRUPTED
 
 EXIT_DONE, EXIT_ERROR = 0, 1
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 # The extra of pyproject.toml that holds a module, where it is not always installed.
 EXTRA_OF = {
     "matplotlib": "train",
@@ -185,6 +188,8 @@ def one_line(error: Exception) -> str | None:
     if not isinstance(error, (ValueError, OSError, FloatingPointError)):
         return None
     text = str(error)
+    if isinstance(error, OSError) and error.errno in _DISK_FULL and not error.filename:
+        text = f"{text}. {_free_space()}"
     return text if "\n  " in text else " ".join(text.split("\n"))
 
 
@@ -204,8 +209,23 @@ def tensorflow_message(error: Any) -> str:
     return text.rpartition("}} ")[2]
 
 
+def _free_space() -> str:
+    return (
+        "Free some space where the command writes, and in "
+        f"{tempfile.gettempdir()} (or set TMPDIR)"
+    )
+
+
 def _of_tensorflow(error: Any, errors: Any) -> str:
     text = tensorflow_message(error)
+    if isinstance(error, errors.DataLossError) and (files := _damaged_files()):
+        return (
+            f"{type(error).__name__}: {', '.join(files)} cannot be read to the end "
+            f"({text}). Copy it anew from where it is whole, or build the dataset anew "
+            "with --overwrite"
+        )
+    if "no space left" in text.lower():
+        return f"{type(error).__name__}: {text}. {_free_space()}"
     remedies = {
         errors.ResourceExhaustedError: "The device or the disk is full: use smaller "
         "batches or images, --precision=bfloat16, or free some space",
@@ -218,4 +238,13 @@ def _of_tensorflow(error: Any, errors: Any) -> str:
     for kind, remedy in remedies.items():
         if isinstance(error, kind):
             return f"{type(error).__name__}: {text}. {remedy}"
-    return f"{type(error).__name__}: {text}"
+    return (
+        f"{type(error).__name__}: {text}. What was saved before is kept: start the "
+        "same command again"
+    )
+
+
+def _damaged_files() -> list[str]:
+    """Returns the damaged files of the datasets that this process has opened."""
+    opening = sys.modules.get("lunar_tfds.opening")
+    return opening.damaged_files() if opening else []

@@ -23,7 +23,7 @@ from lunar_tfds.palette import CLASS_NAMES
 from model.network import losses
 from model.network.checkpoints import CHECKPOINT_FOLDER, best_checkpoint
 from model.network.precision import policy
-from model.network.vgg16_unet import build_vgg16_unet
+from model.network.vgg16_unet import build_vgg16_unet, freeze_encoder
 from model.training import run_config, run_state, strategies
 from model.training.averaged_weights import AveragedWeights
 from model.training.callbacks import HistoryFile, ProgressBar
@@ -104,7 +104,10 @@ def _train(config, strategy, builder):
         run_config.write_config(config.workdir, described)
         remove_temporary_files(config.workdir)
         remove_temporary_files(pathlib.Path(config.workdir) / CHECKPOINT_FOLDER)
-    trainer = build_trainer(config, strategy, builder, data.steps_per_epoch)
+    trainer = build_trainer(
+        *(config, strategy, builder, data.steps_per_epoch),
+        pretrained=run_state.read_progress(config.workdir) is None,
+    )
     progress = run_state.load_state(config.workdir, trainer.variables)
     if progress:
         trainer.progress = progress
@@ -185,19 +188,31 @@ def build_trainer(
     strategy: tf.distribute.Strategy,
     builder: tfds.core.DatasetBuilder,
     steps_per_epoch: int,
+    pretrained: bool = True,
 ) -> Trainer:
-    """Returns the Trainer of a run, its variables at their first values."""
+    """Returns the Trainer of a run, its variables at their first values.
+
+    Args:
+        config: of the run.
+        strategy: that it is built for.
+        builder: of the built dataset.
+        steps_per_epoch: steps.
+        pretrained: False leaves the encoder's file unread: a saved state, which holds
+            all weights, follows.
+    """
     keras.utils.set_random_seed(config.seed)
-    weights = None if config.encoder_weights == "none" else config.encoder_weights
+    weights = config.encoder_weights if pretrained else "none"
+    weights = None if weights == "none" else weights
     with strategy.scope():
         model = build_vgg16_unet(
             num_classes=len(CLASS_NAMES),
             image_size=config.image_size,
             encoder_weights=weights,
-            frozen_blocks=config.blocks_frozen,
+            frozen_blocks=config.blocks_frozen if weights else 0,
             normalize_skips=config.normalize_skips,
             synchronized_batch_norm=strategy.num_replicas_in_sync > 1,
         )
+        freeze_encoder(model, config.blocks_frozen)
         variables = list(model.trainable_variables)
         if config.unfreeze_epoch:
             variables = later_variables(model, config.blocks_frozen, config.unfreeze_to)

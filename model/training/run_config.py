@@ -92,6 +92,11 @@ def check_config(workdir: str, described: dict) -> int | None:
         for name in sorted(old.keys() | new.keys())
         if name not in MAY_CHANGE and old.get(name) != new.get(name)
     }
+    files = old.get("encoder_weights"), new.get("encoder_weights")
+    if not {"none", "imagenet", None} & set(
+        files
+    ):  # Moved; the state holds the weights.
+        changes.pop("encoder_weights", None)
     differences = [says for name, says in changes.items() if name not in _CALMER]
     if new["epochs"] < old["epochs"]:
         differences.append(

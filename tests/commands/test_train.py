@@ -439,11 +439,44 @@ def test_an_unknown_split_an_empty_one_and_a_large_batch_are_refused(
     assert not (tmp_path / "run").exists()
 
 
+def test_frames_that_are_trained_and_scored_on_are_counted(
+    tmp_path, tiny_data_dir, monkeypatch, caplog
+):
+    def train(*_, **__):
+        raise InterruptedError
+
+    monkeypatch.setattr(run, "build_trainer", train)
+    for validation, says in (
+        ("train[1:5]", "1 of the 4 frames of --validation_split are in --train_split"),
+        ("validation", ""),
+    ):
+        caplog.clear()
+        with pytest.raises(InterruptedError):
+            one_device(tmp_path, tiny_data_dir, f"--validation_split={validation}")
+        assert says in caplog.text and ("--validation" in caplog.text) == bool(says)
+
+
+def test_a_run_goes_on_without_the_encoder_s_file(tmp_path, tiny_data_dir, monkeypatch):
+    read = []
+    monkeypatch.setattr(vgg16_unet, "_load_encoder_weights", lambda *a: read.append(a))
+    arguments = *ONE_STEP, "--encoder_weights=a/vgg.h5"
+    assert one_device(tmp_path, tiny_data_dir, *arguments) == 0
+    assert len(read) == 1
+    moved = *ONE_STEP, "--encoder_weights=b/vgg.h5", "--epochs=2"
+    assert one_device(tmp_path, tiny_data_dir, *moved) == 0
+    assert len(read) == 1
+    assert load_checkpoint(tmp_path / "run")[1]["epoch"] in (1, 2)
+    with pytest.raises(ValueError, match="encoder_weights was 'b/vgg.h5' and is 'imag"):
+        one_device(tmp_path, tiny_data_dir, *moved, "--encoder_weights=imagenet")
+
+
 def test_unreadable_weights_are_refused(tmp_path, tiny_data_dir):
     bad = tmp_path / "bad.weights.h5"
     bad.write_bytes(b"nothing")
     with pytest.raises(ValueError, match="no readable VGG16"):
         one_device(tmp_path, tiny_data_dir, f"--encoder_weights={bad}")
+    with pytest.raises(ValueError, match="is a folder. Pass the file of weights in it"):
+        one_device(tmp_path, tiny_data_dir, f"--encoder_weights={tmp_path}")
 
 
 def test_an_unwritable_workdir_is_refused(tmp_path, tiny_data_dir):
