@@ -76,6 +76,8 @@ class Builder(tfds_internals.StreamingBuilder):
     pkg_dir_path = tfds.core.Path(pathlib.Path(__file__).parent)
 
     def __init__(self, *, leave_out_bad_frames: bool | None = None, **kwargs: Any):
+        if kwargs.get("data_dir"):  # No shell expands `tfds build --data_dir=~/data`.
+            kwargs["data_dir"] = os.path.expanduser(kwargs["data_dir"])
         self._arguments = {"leave_out_bad_frames": leave_out_bad_frames, **kwargs}
         self._leave_out_bad_frames = leave_out_bad_frames
         super().__init__(**kwargs)
@@ -123,6 +125,8 @@ class Builder(tfds_internals.StreamingBuilder):
             ValueError: no source, a damaged one, a dataset made from another one or
                 otherwise than asked for, or one that another process is building.
         """
+        if download_dir:
+            download_dir = os.path.expanduser(download_dir)
         config = download_config or tfds.download.DownloadConfig()
         downloads = tfds.core.Path(download_dir or self.data_dir_root / "downloads")
         self._manual_dir = tfds.core.Path(config.manual_dir or downloads / "manual")

@@ -213,7 +213,7 @@ def best_checkpoint(workdir: PathLike) -> pathlib.Path:
     if not entries:
         if files := sorted(path.name for path in folder.glob("*.keras")):
             raise ValueError(
-                f"{folder} has no {INDEX_FILE} that tells which of its checkpoints is "
+                f"no checkpoint chosen in {folder}: it has no {INDEX_FILE} that tells "
                 f"the best. Pass one of its files: {', '.join(files)}"
             )
         if (folder / "saved_model.pb").is_file():

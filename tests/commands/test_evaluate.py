@@ -200,7 +200,7 @@ def test_bad_input_is_one_line(checkpoint, tiny_data_dir, tmp_path, caplog):
     (tmp_path / "baseline.json").write_text('{"frames": ')
     for flag, message in (
         (f"--checkpoint={truncated}", "truncated"),
-        (f"--checkpoint={tmp_path}", "no checkpoint"),
+        (f"--checkpoint={tmp_path}", "no index.json"),
         (f"--data_dir={tmp_path}", "tfds build"),
         ("--split=nothing", "no split"),
         ("--protocol=lunarsite", "needs all"),
