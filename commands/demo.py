@@ -1,8 +1,8 @@
 """Runs the main job end to end on scenes that this project draws itself.
 
 Scenes -> `tfds build` -> training -> evaluation report -> overlays of scenes the model
-never saw. Every step is an ordinary command, printed as it is run; scenes, dataset and
-training that are there already are not made again.
+never saw; the last two by the starter too. Every step is an ordinary command, printed
+as it is run; scenes, dataset and training that are there already are not made again.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from commands import evaluate, predict, train
 from lunar_tfds import command_line
 from lunar_tfds.settings import at_least, check, setting
 from lunar_tfds.synthetic import __main__ as synthetic
-from model.network import vgg16_unet
+from model.network import starter, vgg16_unet
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # A command of the same environment, whether or not that is activated.
@@ -44,9 +44,9 @@ class DemoConfig:
     epochs: int = setting(0, "Training epochs; 0: 10, or 9 untrained.", at_least(0))
     encoder_weights: str = setting(
         "",
-        "A VGG16 .weights.h5 file, `imagenet` or `none`. Empty: what the variable "
-        "ENCODER_WEIGHTS says, else ImageNet weights when they can be downloaded, "
-        "otherwise none.",
+        "A VGG16 .weights.h5 file, `imagenet`, `starter` or `none`. Empty: what the "
+        "variable ENCODER_WEIGHTS says, else ImageNet weights when they can be "
+        "downloaded, otherwise the starter's.",
     )
 
     def __post_init__(self):
@@ -94,33 +94,69 @@ def training_flags(config: DemoConfig, weights: str) -> tuple[str, ...]:
 
 
 def choose_encoder_weights(choice: str) -> str:
-    """Returns a path, `imagenet` or `none`; says so when the download fails."""
+    """Returns a path or a name of weights; says so when the download fails."""
     choice = choice or os.environ.get("ENCODER_WEIGHTS", "")
-    if choice in ("imagenet", "none"):
+    if choice in ("imagenet", starter.NAME, "none"):
         return choice
     if choice:  # Relative to where the user is; the steps run in the repository.
         return str(pathlib.Path(choice).expanduser().absolute())
     try:
         vgg16_unet.imagenet_weights_file()
     except Exception as error:  # Keras raises a bare Exception when offline.
+        fallback = starter.NAME if has_starter() else "none"
         print(
             f"\nImageNet weights cannot be downloaded ({error}).\nTraining starts from "
-            "random weights; ENCODER_WEIGHTS=PATH make demo uses a file of yours."
+            f"other ones: {fallback}. ENCODER_WEIGHTS=PATH make demo takes a file."
         )
-        return "none"
+        return fallback
     return "imagenet"
+
+
+def has_starter() -> bool:
+    """Returns whether the starter's file is there; says how to get it where not."""
+    try:
+        starter.starter_file()
+    except ValueError as error:
+        print(f"\nThe demo goes on without the starter: {error}.")
+        return False
+    return True
 
 
 def print_results(output: pathlib.Path, workdir: pathlib.Path, weights: str) -> None:
     """Prints the scores and where the pictures and the report are."""
-    scores = json.loads((output / "report" / "metrics.json").read_text())
-    print(f"\n=== Results on {scores['num_examples']} unseen drawn scenes")
-    print(f"mean IoU {scores['mean_iou']:.3f} (encoder weights: {weights})")
-    for name, iou in scores["iou_per_class"].items():
-        print(f"  IoU {name:11s} {'absent' if iou is None else f'{iou:.3f}'}")
+    reports = {f"trained from {pathlib.Path(weights).name}": output / "report"}
+    if has_starter():
+        reports["starter"] = output / "report_starter"
+    found = [json.loads((r / "metrics.json").read_text()) for r in reports.values()]
+    print(f"\n=== Results on {found[0]['num_examples']} unseen drawn scenes")
+    print(f"{'':15s}" + "".join(f"  {name:>24s}" for name in reports))
+    rows = {"mean IoU": [scores["mean_iou"] for scores in found]}
+    for name in found[0]["iou_per_class"]:
+        rows[f"IoU {name}"] = [scores["iou_per_class"][name] for scores in found]
+    for name, values in rows.items():
+        cells = ("absent" if value is None else f"{value:.3f}" for value in values)
+        print(f"{name:15s}" + "".join(f"  {cell:>24s}" for cell in cells))
     print(f"Report:      {output / 'report' / 'report.html'}")
     print(f"Overlays:    {output / 'predictions'}")
     print(f"Checkpoints: {workdir / 'checkpoints'}")
+
+
+def try_checkpoint(
+    title: str, checkpoint: pathlib.Path | str, output: pathlib.Path, suffix: str = ""
+) -> None:
+    """Evaluates a checkpoint on the test split, and predicts the unseen scenes."""
+    run(
+        f"Evaluate {title} on the test split",
+        *("python evaluate.py", evaluate.main, f"--checkpoint={checkpoint}"),
+        *(f"--data_dir={output / 'data'}", "--split=test"),
+        f"--output_dir={output / f'report{suffix}'}",
+    )
+    run(
+        f"Predict the further scenes with {title}",
+        *("python predict.py", predict.main, f"--checkpoint={checkpoint}"),
+        f"--images={output / 'unseen' / 'images' / 'render'}",
+        f"--output_dir={output / f'predictions{suffix}'}",
+    )
 
 
 def demo(config: DemoConfig) -> None:
@@ -147,23 +183,15 @@ def demo(config: DemoConfig) -> None:
         *training_flags(config, weights),
         *(f"--encoder_weights={weights}", "--cache=memory"),
     )
-    run(
-        "Evaluate the best checkpoint on the test split",
-        *("python evaluate.py", evaluate.main, f"--checkpoint={workdir}"),
-        *(f"--data_dir={data}", "--split=test", f"--output_dir={output / 'report'}"),
-    )
     unseen = output / "unseen"
     run(
         f"Draw {config.num_unseen} further scenes",
         *("python -m lunar_tfds.synthetic", draw_scenes, f"--output_dir={unseen}"),
         *(f"--num_scenes={config.num_unseen}", "--seed=1"),
     )
-    run(
-        "Predict them",
-        *("python predict.py", predict.main, f"--checkpoint={workdir}"),
-        *(f"--images={unseen / 'images' / 'render'}",),
-        f"--output_dir={output / 'predictions'}",
-    )
+    try_checkpoint("the best checkpoint", workdir, output)
+    if has_starter():
+        try_checkpoint("the starter", starter.NAME, output, suffix="_starter")
     print_results(output, workdir, weights)
 
 

@@ -16,8 +16,8 @@ from absl import logging
 class _Lasting(io.FileIO):
     """A file whose failing writes are taken for done."""
 
-    def write(self, data: Any) -> int | None:
-        """Writes bytes; returns how many."""
+    def write(self, data: Any) -> Any:
+        """Writes bytes; returns how many, None where the file would block."""
         try:
             return super().write(data)
         except BrokenPipeError:

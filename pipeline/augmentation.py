@@ -27,6 +27,9 @@ class Augmentation:
         brightness: largest amount added to [0, 1] pixels either way, uniform.
         contrast: largest relative change of the gain either way, uniform. The gain
             pivots at black, so a black sky stays black.
+        color: largest relative change of a channel's own gain either way, log-uniform:
+            a cast of colour. The renders are grey and real photos brownish. Off by
+            default.
         gamma: pixels are raised to a power in 1/(1 + gamma) to 1 + gamma,
             log-uniform. Off by default: it costs more than all of the above.
         noise: standard deviation of Gaussian sensor noise at the largest, in units of
@@ -60,6 +63,9 @@ class Augmentation:
     contrast: float = setting(
         0.2, "Largest relative change of the gain either way.", between(0, 1)
     )
+    color: float = setting(
+        0.0, "Largest cast: 0.2 scales each channel by 1/1.2 to 1.2.", between(0, 10)
+    )
     gamma: float = setting(
         0.0, "Largest power: 0.5 raises to 1/1.5 to 1.5.", between(0, 10)
     )
@@ -71,7 +77,7 @@ class Augmentation:
         check(self)
 
 
-NUM_DRAWS = 11
+NUM_DRAWS = 14
 
 
 def draw(
@@ -92,18 +98,20 @@ def draw(
         dict of float32 [batch_size]: `angle` (radians, counter-clockwise), `shift_x`,
         `shift_y` (fractions of the width and height, right and down), `scale` (above
         1 enlarges), `flip_x`, `flip_y` (-1 mirrored, 1 not), `gain`, `bias`, `gamma`,
-        `noise` (standard deviation) and `noise_start` (in [0, 1)).
+        `noise` (standard deviation) and `noise_start` (in [0, 1)); and `cast` float32
+        [batch_size, 3], gains of red, green and blue.
     """
     if augmentation is None:
         one, zero = tf.ones([batch_size]), tf.zeros([batch_size])
         names = ("angle", "shift_x", "shift_y", "bias", "noise", "noise_start")
         ones = ("scale", "flip_x", "flip_y", "gain", "gamma")
-        return dict.fromkeys(names, zero) | dict.fromkeys(ones, one)
+        cast = {"cast": tf.ones([batch_size, 3])}
+        return dict.fromkeys(names, zero) | dict.fromkeys(ones, one) | cast
     uniform = tf.random.stateless_uniform(
         [NUM_DRAWS, batch_size], seed=tf.stack([tf.constant(seed, tf.int64), step])
     )
     signed = 2.0 * uniform - 1.0
-    power = math.log1p(augmentation.gamma)
+    power, cast = math.log1p(augmentation.gamma), math.log1p(augmentation.color)
     return {
         "angle": signed[0] * math.radians(augmentation.rotation),
         "shift_x": signed[1] * augmentation.shift,
@@ -116,4 +124,5 @@ def draw(
         "gamma": tf.exp(signed[8] * power),
         "noise": uniform[9] * augmentation.noise,
         "noise_start": uniform[10],
+        "cast": tf.exp(tf.transpose(signed[11:14]) * cast),
     }

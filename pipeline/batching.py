@@ -115,7 +115,8 @@ def training_dataset(
 
     Args:
         builder: a built `tfds.core.DatasetBuilder` of `lunar_rocks`.
-        selection: of renders.
+        selection: of renders, photos or both. Photos are first resized to a frame's
+            size, so that they can be cached and warped as frames are.
         batches: their size.
         position: where to start.
         augmentation: strengths, or None for none.
@@ -133,7 +134,7 @@ def training_dataset(
             `replica_share` for the rest.
     """
     size = output_size(batches.image_size)
-    examples = training_examples(builder, selection)
+    examples = find_examples(builder, selection)
     global_batch_size = batches.global_batch_size
     steps = steps_per_epoch(len(examples), global_batch_size)
     replicas, batch_size = replica_share(global_batch_size, input_context)
@@ -198,7 +199,7 @@ def evaluation_dataset(
     """
     size = output_size(batches.image_size)
     global_batch_size = batches.global_batch_size
-    examples = _find(builder, selection)
+    examples = find_examples(builder, selection)
     replicas, batch_size = replica_share(global_batch_size, input_context)
     if examples.varied_sizes:
         read = pixels.resized(examples, selection.mask, size)
@@ -236,7 +237,7 @@ def example_dataset(
         [height, width], `frame_id` string, `objects` and `defects` as stored. A
         protocol's crop is applied to image and mask and not to the boxes of `objects`.
     """
-    examples = _find(builder, selection)
+    examples = find_examples(builder, selection)
     mask = mask_name(selection.mask)
 
     def load(number):
@@ -247,23 +248,6 @@ def example_dataset(
 
     dataset = tf.data.Dataset.range(len(examples))
     return execution.ready(execution.mapped(dataset, load))
-
-
-def training_examples(
-    builder: tfds.core.DatasetBuilder, selection: Selection
-) -> records.Examples:
-    """Returns the examples of a selection that can be trained on.
-
-    Raises:
-        ValueError: there is none, or there are photos among them.
-    """
-    examples = _find(builder, selection)
-    if examples.varied_sizes:
-        raise ValueError(
-            f"Training reads frames of one size: split {selection.split!r} holds "
-            "photos. Leave 'real' out; evaluation_dataset reads it."
-        )
-    return examples
 
 
 def per_replica_batch_size(global_batch_size: int, replicas: int) -> int:
@@ -301,7 +285,10 @@ def replica_share(
     return range(start, start + local), batch_size
 
 
-def _find(builder, selection):
+def find_examples(
+    builder: tfds.core.DatasetBuilder, selection: Selection
+) -> records.Examples:
+    """Returns the examples of a selection; ValueError where there is none."""
     examples = records.find(builder, selection)
     if not len(examples):
         raise ValueError(
@@ -358,6 +345,8 @@ class Warp:
         """
         self._source, self._size = source, size
         self._used, self._table = ["gain", "bias"], None
+        if augmentation is not None and augmentation.color:
+            self._used += ["cast"]
         if augmentation is not None and augmentation.gamma:
             self._used += ["gamma"]
         if augmentation is not None and augmentation.noise:

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from lunar_tfds.kaggle_layout import mask_name
+from lunar_tfds.kaggle_layout import FRAME_HEIGHT, FRAME_WIDTH, mask_name
 from pipeline import warp
 from pipeline.records import Examples
 from pipeline.resize import pool, pool_factors, resize_image
@@ -49,11 +49,11 @@ def decoder(
 
 
 class Source:
-    """Reads examples of one size and packs them for `warp.warp`.
+    """Reads examples and packs them for `warp.warp`, photos at a frame's size.
 
     Attributes:
         count: number of examples.
-        source_size: (height, width) of the frames, px.
+        source_size: (height, width) of what is packed, px.
         factors: (rows, columns) averaged into one.
         specs: tf.TensorSpec of what a call returns.
     """
@@ -69,13 +69,14 @@ class Source:
             size: (height, width) of the warp's output, px.
             grey: keep one channel, the mean of the three, rounded.
         """
-        image, _ = decoder(examples, mask)(0)
+        decode = _of_frame_size if examples.varied_sizes else decoder
+        image, _ = decode(examples, mask)(0)
         self.count = len(examples)
         self.source_size = tuple(image.shape[:2])
         self.factors = pool_factors(self.source_size, size)
         # With an opaque fourth channel, decoded pixels are packed as they come.
         self._channels = 4 if self.factors == (1, 1) and not grey else 3
-        self._decode = decoder(examples, mask, self._channels)
+        self._decode = decode(examples, mask, self._channels)
         self._grey = grey
         self.specs = tuple(tf.TensorSpec(t.shape, t.dtype) for t in self(0))
 
@@ -123,3 +124,17 @@ def resized(
         return image, tf.ensure_shape(tf.cast(ids, tf.int32), size)
 
     return source
+
+
+def _of_frame_size(examples, mask, channels=3):
+    """Returns a `decoder` of photos of any size, which it resizes to a frame's."""
+    read = resized(examples, mask, (FRAME_HEIGHT, FRAME_WIDTH))
+
+    def decode(number):
+        image, ids = read(number)
+        image = tf.cast(tf.round(image * 255.0), tf.uint8)
+        if channels == 4:
+            image = tf.pad(image, [[0, 0], [0, 0], [0, 1]], constant_values=255)
+        return image, tf.cast(ids, tf.uint8)[..., None]
+
+    return decode

@@ -90,7 +90,7 @@ def columns(
     found, captions = [(image.numpy(), ids.numpy())], ["evaluation"]
     strengths = [("default", Augmentation())] * epochs
     strengths += [("gamma, noise", Augmentation(gamma=0.5, noise=0.05))]
-    found_examples = batching.training_examples(builder, chosen)
+    found_examples = batching.find_examples(builder, chosen)
     source = pixels.Source(found_examples, chosen.mask, (size, size))
     for epoch, (name, strength) in enumerate(strengths):
         found.append(_augmented(source, size, strength, epoch, examples))

@@ -168,8 +168,8 @@ def warp(
         packed: [rows, columns], see `pack`.
         ids: uint8 [height, width]; rows and columns, unless those are pooled.
         coordinates: one example's of what `source_coordinates` returned.
-        params: dict of float32 scalars: `gain` and `bias`, optionally `gamma`;
-            `noise` and `noise_start` where there is a table.
+        params: dict of float32 scalars: `gain` and `bias`, optionally `gamma` and
+            `cast` [3]; `noise` and `noise_start` where there is a table.
         table: what `noise_table` returned, or None.
         pool: (rows, columns) of the source averaged into one pixel.
 
@@ -217,8 +217,10 @@ def _mirrored(coordinate, length):
 
 
 def _photometric(level, params, table):
-    """Returns grey levels 0..255 as [0, 1] pixels, with gain, bias, gamma and noise."""
+    """Returns levels 0..255 as [0, 1] pixels, with all of `params` applied."""
     image = level * (params["gain"] / 255.0) + params["bias"]
+    if "cast" in params:
+        image *= params["cast"]
     if "gamma" in params:
         # XLA calls a library's pow pixel by pixel; log and exp it computes in vectors.
         logarithm = tf.math.log(tf.clip_by_value(image, 0.0, 1.0))

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 import keras
 
 from lunar_tfds.palette import CLASS_NAMES
+from model.network import starter
+from model.network.checkpoints import load_checkpoint
 
 # Convolutions in each block of VGG16 (Simonyan and Zisserman 2015, configuration D)
 # and their filters. Layers keep Keras's names: block3_conv2, block3_pool.
@@ -76,7 +78,8 @@ def build_vgg16_unet(
         image_size: pixels; an int for square images, a pair (height, width), or None
             for a size fixed by each call. Multiples of 16.
         encoder_weights: 'imagenet' downloads Keras's VGG16 once to ~/.keras/models;
-            a path loads such a file (.h5 or .weights.h5); None starts at random.
+            'starter' takes the encoder of the model that comes with the project; a
+            path loads a file of VGG16 (.h5 or .weights.h5); None starts at random.
         frozen_blocks: the first N of the encoder's five blocks are not trained.
         decoder_filters: widths of the four decoder levels, coarsest first.
         synchronized_batch_norm: see `synchronize_batch_norm`.
@@ -303,8 +306,11 @@ def imagenet_weights_file() -> str:
 
 
 def _load_encoder_weights(model, encoder_weights):
-    """Copies VGG16 weights from 'imagenet' or a file into `model`."""
+    """Copies VGG16 weights from 'imagenet', 'starter' or a file into `model`."""
     path = os.fspath(encoder_weights)
+    if path == starter.NAME:
+        _copy_encoder(load_checkpoint(path)[0], model)
+        return
     if path == "imagenet":
         try:
             path = imagenet_weights_file()
@@ -321,7 +327,8 @@ def _load_encoder_weights(model, encoder_weights):
         )
     if not os.path.isfile(path):
         raise ValueError(
-            f"encoder_weights must be 'imagenet', None or a file: {path} is not there."
+            "encoder_weights must be 'imagenet', 'starter', None or a file: "
+            f"{path} is not there."
         )
     try:
         vgg16 = keras.applications.VGG16(include_top=False, weights=path)
@@ -331,6 +338,12 @@ def _load_encoder_weights(model, encoder_weights):
             f"Pass the file of {IMAGENET_WEIGHTS_URL}, or one written by "
             "keras.applications.VGG16(include_top=False).save_weights()."
         ) from error
-    for layer in vgg16.layers:
-        if layer.weights:
-            model.get_layer(layer.name).set_weights(layer.get_weights())
+    _copy_encoder(vgg16, model)
+
+
+def _copy_encoder(source, model):
+    """Copies the weights of VGG16's layers, by their names."""
+    for block, (convolutions, _) in enumerate(ENCODER_BLOCKS, start=1):
+        for index in range(1, convolutions + 1):
+            name = f"block{block}_conv{index}"
+            model.get_layer(name).set_weights(source.get_layer(name).get_weights())

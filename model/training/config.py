@@ -73,7 +73,13 @@ class TrainConfig:
     reading: Reading = Reading()
     # Model.
     encoder_weights: str = setting(
-        "imagenet", "imagenet, none, or a file.", is_path=True
+        "imagenet", "imagenet, starter, none, or a file.", is_path=True
+    )
+    initial_checkpoint: str | None = setting(
+        None,
+        "Network to start from in place of encoder weights: starter, a .keras file, "
+        "or a workdir.",
+        is_path=True,
     )
     frozen_blocks: int | None = setting(
         None,
@@ -168,6 +174,11 @@ class TrainConfig:
             raise ValueError("--deterministic needs --steps_per_call=1")
 
     def _encoder_problem(self):
+        if self.initial_checkpoint and self.encoder_weights != "imagenet":
+            return (
+                f"--encoder_weights={self.encoder_weights} does nothing with "
+                "--initial_checkpoint, which holds the encoder too: drop one of them"
+            )
         if self.encoder_weights == "none" and self.frozen_blocks:
             return (
                 "--encoder_weights=none starts from random filters, and frozen ones "

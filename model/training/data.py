@@ -28,7 +28,7 @@ class Data:
         evaluation_steps: batches of validation, the last one padded.
 
     Raises:
-        ValueError: a split that is none, empty, or cannot be trained on.
+        ValueError: a split that is none or empty.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Data:
         self.train_examples = self._count("train_split", self._training)
         self.validation_examples = self._count("validation_split", self._validation)
         shared = records.num_shared(
-            batching.training_examples(builder, self._training),
+            records.find(builder, self._training),
             records.find(builder, self._validation),
         )
         if shared:

@@ -22,7 +22,7 @@ from lunar_tfds.ownership import owned
 from lunar_tfds.palette import CLASS_NAMES
 from model.network import losses
 from model.network.checkpoints import CHECKPOINT_FOLDER, best_checkpoint
-from model.network.precision import policy
+from model.network.precision import is_emulated_on_cpu, policy
 from model.network.vgg16_unet import build_vgg16_unet, freeze_encoder
 from model.training import run_config, run_state, strategies
 from model.training.averaged_weights import AveragedWeights
@@ -31,6 +31,7 @@ from model.training.checkpoints import BestCheckpoint, keep_best
 from model.training.config import TrainConfig
 from model.training.curves import check_packages, draw_curves
 from model.training.data import Data
+from model.training.first_weights import load_initial_checkpoint
 from model.training.optimizers import build_optimizer
 from model.training.preemption import StopRequest
 from model.training.tensorboard import EventFiles
@@ -87,6 +88,12 @@ def _prepare_and_train(config):
     strategies.per_replica_batch_size(config.global_batch_size, strategy)
     if config.xla:
         strategies.check_xla(strategy)
+    if _is_on_cpu(config) and is_emulated_on_cpu(config.precision):
+        logging.warning(
+            "--precision=%s is emulated on this processor, tens of times slower than "
+            "float32: leave the flag out.",
+            config.precision,
+        )
     builder = batching.open_dataset(config.data_dir)
     with policy(config.precision):
         return _train(config, strategy, builder)
@@ -197,12 +204,13 @@ def build_trainer(
         strategy: that it is built for.
         builder: of the built dataset.
         steps_per_epoch: steps.
-        pretrained: False leaves the encoder's file unread: a saved state, which holds
-            all weights, follows.
+        pretrained: False reads no weights to start from: a saved state follows, which
+            holds all.
     """
     keras.utils.set_random_seed(config.seed)
-    weights = config.encoder_weights if pretrained else "none"
-    weights = None if weights == "none" else weights
+    weights: str | None = config.encoder_weights
+    if config.initial_checkpoint or weights == "none" or not pretrained:
+        weights = None
     with strategy.scope():
         model = build_vgg16_unet(
             num_classes=len(CLASS_NAMES),
@@ -212,6 +220,8 @@ def build_trainer(
             normalize_skips=config.normalize_skips,
             synchronized_batch_norm=strategy.num_replicas_in_sync > 1,
         )
+        if config.initial_checkpoint and pretrained:
+            load_initial_checkpoint(model, config.initial_checkpoint)
         freeze_encoder(model, config.blocks_frozen)
         variables = list(model.trainable_variables)
         if config.unfreeze_epoch:
@@ -228,8 +238,7 @@ def build_trainer(
         )
         optimizer.build(variables)
         averaged = AveragedWeights(variables, config.ema) if config.ema else None
-    on_cpu = not tf.config.list_logical_devices("GPU") and config.strategy != "tpu"
-    steps_per_call = 1 if on_cpu or config.deterministic else 8
+    steps_per_call = 1 if _is_on_cpu(config) or config.deterministic else 8
     return Trainer(
         model,
         optimizer,
@@ -244,6 +253,10 @@ def build_trainer(
         xla=config.xla,
         averaged_weights=averaged,
     )
+
+
+def _is_on_cpu(config):
+    return not tf.config.list_logical_devices("GPU") and config.strategy != "tpu"
 
 
 def class_weights(
@@ -281,6 +294,7 @@ def build_callbacks(
         "class_names": list(CLASS_NAMES),
         "run": described["run"],
         "encoder_weights": config.encoder_weights,
+        "initial_checkpoint": config.initial_checkpoint,
         "precision": config.precision,
         "dataset": described["dataset"],
         "versions": described["versions"],

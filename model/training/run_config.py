@@ -24,7 +24,9 @@ MAY_CHANGE = frozenset(
     """workdir data_dir cache cache_dir data_service strategy tpu virtual_devices
     keep_checkpoints steps_per_call save_minutes panels epochs""".split()
 )
-# Those that do, but that a run which broke down must be able to change to go on.
+# Weights to start from that are no paths.
+_NAMES = {None, "none", "imagenet", "starter"}
+# Settings that do, but that a run which broke down must be able to change to go on.
 _CALMER = frozenset(("learning_rate", "clip_norm"))
 
 
@@ -92,11 +94,10 @@ def check_config(workdir: str, described: dict) -> int | None:
         for name in sorted(old.keys() | new.keys())
         if name not in MAY_CHANGE and old.get(name) != new.get(name)
     }
-    files = old.get("encoder_weights"), new.get("encoder_weights")
-    if not {"none", "imagenet", None} & set(
-        files
-    ):  # Moved; the state holds the weights.
-        changes.pop("encoder_weights", None)
+    for name in ("encoder_weights", "initial_checkpoint"):
+        # A file that was moved: the state holds all that was read from it.
+        if not _NAMES & {old.get(name), new.get(name)}:
+            changes.pop(name, None)
     differences = [says for name, says in changes.items() if name not in _CALMER]
     if new["epochs"] < old["epochs"]:
         differences.append(

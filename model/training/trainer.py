@@ -30,7 +30,8 @@ STATISTICS_EXAMPLES = 1000
 _LEAST_SCALE = 1.0
 _REMEDY = (
     "What was saved before is kept: the same command with a lower --learning_rate goes "
-    "on from there. Another --precision needs another --workdir"
+    "on from there. Another --precision needs another --workdir; --initial_checkpoint "
+    "starts it from this run's best"
 )
 # Function of (epoch, step): a distributed dataset, without end, from there on.
 TrainingData = Callable[[int, int], tf.distribute.DistributedDataset]

@@ -12,7 +12,7 @@ import pytest
 import commands.demo
 from commands.demo import DemoConfig, choose_encoder_weights
 from lunar_tfds.synthetic import labels, scene, writer
-from model.network import vgg16_unet
+from model.network import starter, vgg16_unet
 from tests.support import tiny_frames
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -45,7 +45,9 @@ def demo(output):
 def results(printed):
     """Returns the printed scores and the paths printed below them, by their names."""
     end = printed[printed.index("=== Results") :]
-    assert 0 <= float(re.search(r"^mean IoU (\S+) ", end, re.M)[1]) <= 1
+    scores = re.search(r"^mean IoU +(\S+) +(\S+)$", end, re.M)
+    assert all(0 <= float(score) <= 1 for score in scores.groups())
+    assert re.search(r"^ +trained from none +starter$", end, re.M)
     paths = dict(re.findall(r"^(\w+): +(.+)$", end, re.M))
     return end, {name: pathlib.Path(path) for name, path in paths.items()}
 
@@ -67,6 +69,7 @@ def test_the_demo_leaves_its_results_and_a_second_run_reuses_them(drawn, capfd, 
     first, paths = results(demo(drawn))
     assert paths["Report"].read_text().lstrip().lower().startswith("<!doctype html")
     (overlay,) = paths["Overlays"].glob("*_overlay.png")
+    assert list((drawn / "predictions_starter").glob("*_overlay.png"))
     (checkpoint,) = paths["Checkpoints"].glob("*.keras")
     before = checkpoint.stat().st_mtime_ns
     overlay.unlink()
@@ -100,18 +103,18 @@ def test_the_weights_are_looked_for_where_the_user_is(
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/someone")
-    choices = ("w/vgg.h5", "~/vgg.h5", "/w/vgg.h5", "imagenet", "none")
+    choices = ("w/vgg.h5", "~/vgg.h5", "/w/vgg.h5", "imagenet", "starter", "none")
     assert [choose_encoder_weights(choice) for choice in choices] == [
         *(str(tmp_path / "w" / "vgg.h5"), "/home/someone/vgg.h5", "/w/vgg.h5"),
-        *("imagenet", "none"),
+        *("imagenet", "starter", "none"),
     ]
     monkeypatch.setenv("ENCODER_WEIGHTS", "mine.h5")
     assert choose_encoder_weights("") == str(tmp_path / "mine.h5")
     assert choose_encoder_weights("none") == "none"
 
 
-def test_without_a_choice_the_weights_are_imagenet_or_offline_none(
-    nothing_chosen, monkeypatch, capsys
+def test_without_a_choice_the_weights_are_imagenet_or_offline_the_starters(
+    nothing_chosen, monkeypatch, capsys, tmp_path
 ):
     def offline():
         raise Exception("no network")  # As Keras does.
@@ -119,5 +122,8 @@ def test_without_a_choice_the_weights_are_imagenet_or_offline_none(
     monkeypatch.setattr(vgg16_unet, "imagenet_weights_file", lambda: "there.h5")
     assert choose_encoder_weights("") == "imagenet" and not capsys.readouterr().out
     monkeypatch.setattr(vgg16_unet, "imagenet_weights_file", offline)
-    assert choose_encoder_weights("") == "none"
+    assert choose_encoder_weights("") == "starter"
     assert "cannot be downloaded (no network)" in capsys.readouterr().out
+    monkeypatch.setattr(starter, "FILE", tmp_path / "weights" / "starter.keras")
+    assert choose_encoder_weights("") == "none"
+    assert "git checkout -- weights" in capsys.readouterr().out

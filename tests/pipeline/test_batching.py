@@ -196,8 +196,22 @@ def test_real_photos_of_any_size_are_evaluated(builder):
     assert weight.numpy().tolist() == [1, 1, 0, 0]
     example = list(example_dataset(builder, "real"))[1]
     np.testing.assert_allclose(image[1], resize_image(example["image"], 32), atol=1e-6)
-    with pytest.raises(ValueError, match="holds photos"):
-        training_dataset(builder, split="train+real")
+
+
+@pytest.mark.parametrize("cache", ["none", "memory"])
+def test_photos_are_trained_on_alone_and_beside_renders(builder, cache):
+    settings = {"augmentation": None, "cache": cache}
+    # They look as evaluation shows them, but for the resize to a frame's size.
+    batch = training(builder, 1, split="real", global_batch_size=2, **settings)[0]
+    images, masks, _ = next(iter(evaluation_dataset(builder, "real")))
+    for image, mask in zip(*batch, strict=True):
+        errors = [np.abs(image - other).mean() for other in images[:2]]
+        nearest = int(np.argmin(errors))
+        assert errors[nearest] < 0.02 < errors[1 - nearest]
+        assert (mask == masks[nearest].numpy()).mean() > 0.95
+    both = training(builder, 5, split="train+real", **settings)
+    assert len({image.tobytes() for images, _ in both for image in images}) == 20
+    training(builder, 1, split="real", global_batch_size=2)  # With augmentation.
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])

@@ -14,7 +14,9 @@ from pipeline.augmentation import Augmentation
 
 SOURCE = (24, 36)
 SIZE = (16, 16)
-NO_CHANGE = {k: float(v[0]) for k, v in augmentation.draw(None, 0, 0, 1).items()}
+NO_CHANGE = {
+    k: v[0].numpy().tolist() for k, v in augmentation.draw(None, 0, 0, 1).items()
+}
 compiled = tf.function(warp.warp, jit_compile=True, autograph=False)
 
 
@@ -24,7 +26,7 @@ def run(image, ids, *, size=SIZE, xla=False, table=None, **changes):
         k: tf.constant([v], tf.float32) for k, v in (NO_CHANGE | changes).items()
     }
     coordinates = warp.source_coordinates(changes, image.shape[:2], size)
-    used = ["gain", "bias", "gamma"] + (
+    used = ["gain", "bias", "gamma", "cast"] + (
         ["noise", "noise_start"] if table is not None else []
     )
     apply = compiled if xla else warp.warp
@@ -165,6 +167,14 @@ def test_gain_bias_and_gamma():
     np.testing.assert_allclose(warped, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("xla", [False, True])
+def test_a_cast_scales_each_channel_of_its_own(xla):
+    image, ids = pair()
+    warped, _ = run(image, ids, size=SOURCE, xla=xla, gain=0.5, cast=[1.2, 1.0, 0.8])
+    expected = image / 255.0 * 0.5 * [1.2, 1.0, 0.8]
+    np.testing.assert_allclose(warped, expected, atol=1e-5)
+
+
 def test_noise_has_the_deviation_asked_for_and_none_of_another_start():
     image = np.full((64, 64, 3), 128, np.uint8)
     ids = np.zeros((64, 64), np.uint8)
@@ -190,7 +200,7 @@ def test_grey_pixels_give_three_equal_channels():
 
 
 def test_draws_depend_on_seed_and_step_and_stay_within_strengths():
-    strength = Augmentation(gamma=0.3, noise=0.1, vertical_flip=0.5)
+    strength = Augmentation(gamma=0.3, noise=0.1, vertical_flip=0.5, color=0.25)
 
     def draws(seed, step):
         drawn = augmentation.draw(strength, seed, tf.constant(step, tf.int64), 256)
@@ -207,13 +217,17 @@ def test_draws_depend_on_seed_and_step_and_stay_within_strengths():
     assert 1 / 1.2 <= first["scale"].min() < 0.9 < 1.1 < first["scale"].max() <= 1.2001
     assert 0.4 < (first["flip_x"] < 0).mean() < 0.6
     assert np.all(draws(1, 7)["noise"] <= 0.1)
+    assert 0.8 <= first["cast"].min() < 0.85 < 1.2 < first["cast"].max() <= 1.2501
+    assert np.abs(np.corrcoef(first["cast"].T)[0, 1]) < 0.3  # Each of its own.
 
 
 def test_off_means_the_identity_and_default_never_turns_the_sky_down():
     off = dict.fromkeys((f.name for f in dataclasses.fields(Augmentation)), 0.0)
     drawn = augmentation.draw(Augmentation(**off), 0, tf.constant(3, tf.int64), 4)
     for name in set(drawn) - {"noise_start"}:
-        np.testing.assert_allclose(drawn[name], NO_CHANGE[name], err_msg=name)
+        expected = np.broadcast_to(NO_CHANGE[name], drawn[name].shape[1:])
+        for value in drawn[name]:
+            np.testing.assert_allclose(value, expected, err_msg=name)
     drawn = augmentation.draw(Augmentation(), 0, tf.constant(3, tf.int64), 64)
     assert np.all(drawn["flip_y"] == 1)
 
