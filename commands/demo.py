@@ -75,7 +75,8 @@ def build_dataset(argv: Sequence[str]) -> int:
     """Runs `tfds build` in the repository root; returns its status."""
     _, *flags = argv
     command = [str(TFDS), "build", "lunar_rocks", *flags]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+    # In a group of its own Ctrl-C reaches it through this process alone, silently.
+    return subprocess.run(command, cwd=ROOT, check=False, process_group=0).returncode
 
 
 def training_flags(config: DemoConfig, weights: str) -> tuple[str, ...]:

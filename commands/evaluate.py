@@ -20,7 +20,7 @@ from lunar_tfds.settings import setting
 from model.evaluation import bootstrap, report, scoring, summary
 from model.inference.output_folder import make_output_folder
 from model.inference.predictor import Predictor, checkpoint_setting
-from pipeline import batching, selection
+from pipeline import batching, records, selection
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,18 +67,27 @@ def evaluate(config: EvaluateConfig) -> int:
     chosen = selection.Selection(
         config.split, mask, config.exclude_defects, config.protocol
     )
+    if baseline is not None:
+        ids = records.frame_ids(builder, chosen)
+        bootstrap.check_comparable(baseline, mask, list(predictor.class_names), ids)
     examples = batching.example_dataset(builder, chosen)
     progress = keras.utils.Progbar(int(examples.cardinality()), unit_name="frame")
     scored = scoring.evaluate(
         predictor, examples.as_numpy_iterator(), progress=progress.update
     )
     metrics = _origin(config, predictor, builder, mask) | summary.summarize(scored)
+    problem = None
     if baseline is not None:
-        metrics["comparison"] = bootstrap.compare(metrics, baseline)
-        metrics["comparison"]["baseline"] = str(config.baseline)
+        try:
+            metrics["comparison"] = bootstrap.compare(metrics, baseline)
+            metrics["comparison"]["baseline"] = str(config.baseline)
+        except ValueError as error:  # The scores themselves are not lost for it.
+            problem = error
     page = report.render(metrics, scored)
     write_json(output / "metrics.json", metrics)
     write_text(output / "report.html", page)
+    if problem is not None:
+        raise ValueError(f"{problem}. The scores alone are in {output}") from problem
     return _announce(metrics, output)
 
 

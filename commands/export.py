@@ -14,6 +14,7 @@ from absl import logging
 from commands import common
 from lunar_tfds import command_line, opening, settings
 from lunar_tfds.atomic_files import write_text
+from lunar_tfds.ownership import owned
 from lunar_tfds.settings import at_least, setting
 from model.export import formats, placement, verification
 from model.export.card import artifact_card
@@ -74,6 +75,11 @@ def export(config: ExportConfig) -> int:
         OSError: the disk is full.
     """
     output = pathlib.Path(config.output or "").resolve()
+    with owned(output, "--output"):
+        return _export(config, output)
+
+
+def _export(config: ExportConfig, output: pathlib.Path) -> int:
     chosen = formats.find(config.format)
     placement.restore(output)
     predictor = Predictor(config.checkpoint, batch_size=1)
@@ -88,19 +94,22 @@ def export(config: ExportConfig) -> int:
     )
     examples = batching.example_dataset(builder, scored)
     images = (
-        calibration_images(
-            batching.example_dataset(builder, calibrated),
-            predictor.image_size,
-            config.calibration_images,
+        list(
+            calibration_images(
+                batching.example_dataset(builder, calibrated),
+                predictor.image_size,
+                config.calibration_images,
+            )
         )
         if chosen.is_calibrated
         else ()
     )
     with placement.work_folder(output) as folder:
         made = folder / output.name
-        formats.write(
-            predictor.model, predictor.image_size, made, config.format, images
-        )
+        with placement.clear_errors(output):
+            formats.write(
+                predictor.model, predictor.image_size, made, config.format, images
+            )
         before, after = verification.compare(predictor, made, config.format, examples)
         drop = before.mean_iou - after.mean_iou
         if drop > verification.LARGEST_DROP and not config.allow_drop:

@@ -6,6 +6,10 @@ Importing this package registers `lunar_rocks`, so that `tfds.load('lunar_rocks'
 
 import importlib.util
 
+from lunar_tfds import interrupts
+
+interrupts.end_in_one_line()  # Before the imports that take seconds.
+
 # Where TensorFlow is not installed, nothing can be registered: the modules that need
 # none of it (settings, command line, palette) serve the network under JAX even so.
 if importlib.util.find_spec("tensorflow") is not None:

@@ -12,17 +12,19 @@ name of a setting, takes that one without its flag: `check FOLDER`.
 """
 
 import dataclasses
+import errno
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import flags, logging
 
-from lunar_tfds import settings
+from lunar_tfds import interrupts, lasting_output, settings
+from lunar_tfds.interrupts import EXIT_INTERRUPTED
 
 EXIT_DONE, EXIT_ERROR = 0, 1
-# What shells report of a program that SIGINT ended.
-EXIT_INTERRUPTED = 130
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 # The extra of pyproject.toml that holds a module, where it is not always installed.
 EXTRA_OF = {
     "matplotlib": "train",
@@ -61,7 +63,8 @@ def run(
     """Returns the exit status of a command.
 
     What a user can mend, and Ctrl-C, is one line on the standard error and status 1
-    (130), but for a listing of files; --traceback shows where an error arose.
+    (130), but for a listing of files; --traceback shows where an error arose. A closed
+    standard output ends nothing.
 
     Args:
         settings_class: dataclass of the command's settings.
@@ -69,21 +72,23 @@ def run(
         argv: program name and arguments; those of the process by default.
     """
     argv = list(sys.argv if argv is None else argv)
+    lasting_output.install()
     flags.FLAGS.mark_as_parsed()  # Else absl's log complains of flags not parsed.
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
     show_traceback = False
     try:
-        values = _values_of(settings_class, argv)
-        show_traceback = values["traceback"]
-        return main(settings.from_dict(settings_class, values)) or EXIT_DONE
+        with interrupts.raised():
+            values = _values_of(settings_class, argv)
+            show_traceback = values["traceback"]
+            return main(settings.from_dict(settings_class, values)) or EXIT_DONE
     except _Help:
         print(help_text(settings_class, main))
         return EXIT_DONE
     except KeyboardInterrupt:
         if show_traceback:
             raise
-        logging.error("Stopped by Ctrl-C. What was finished before is kept.")
+        logging.error(interrupts.MESSAGE)
         return EXIT_INTERRUPTED
     except Exception as error:
         line = one_line(error)
@@ -194,6 +199,8 @@ def one_line(error: Exception) -> str | None:
     if not isinstance(error, (ValueError, OSError, FloatingPointError)):
         return None
     text = str(error)
+    if isinstance(error, OSError) and error.errno in _DISK_FULL and not error.filename:
+        text = f"{text}. {_free_space()}"
     return text if "\n  " in text else " ".join(text.split("\n"))
 
 
@@ -213,8 +220,23 @@ def tensorflow_message(error: Any) -> str:
     return text.rpartition("}} ")[2]
 
 
+def _free_space() -> str:
+    return (
+        "Free some space where the command writes, and in "
+        f"{tempfile.gettempdir()} (or set TMPDIR)"
+    )
+
+
 def _of_tensorflow(error: Any, errors: Any) -> str:
     text = tensorflow_message(error)
+    if isinstance(error, errors.DataLossError) and (files := _damaged_files()):
+        return (
+            f"{type(error).__name__}: {', '.join(files)} cannot be read to the end "
+            f"({text}). Copy it anew from where it is whole, or build the dataset anew "
+            "with --overwrite"
+        )
+    if "no space left" in text.lower():
+        return f"{type(error).__name__}: {text}. {_free_space()}"
     remedies = {
         errors.ResourceExhaustedError: "The device or the disk is full: use smaller "
         "batches or images, --precision=bfloat16, or free some space",
@@ -227,4 +249,13 @@ def _of_tensorflow(error: Any, errors: Any) -> str:
     for kind, remedy in remedies.items():
         if isinstance(error, kind):
             return f"{type(error).__name__}: {text}. {remedy}"
-    return f"{type(error).__name__}: {text}"
+    return (
+        f"{type(error).__name__}: {text}. What was saved before is kept: start the "
+        "same command again"
+    )
+
+
+def _damaged_files() -> list[str]:
+    """Returns the damaged files of the datasets that this process has opened."""
+    opening = sys.modules.get("lunar_tfds.opening")
+    return opening.damaged_files() if opening else []

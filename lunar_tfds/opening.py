@@ -1,8 +1,10 @@
 """Opens a built `lunar_rocks`, and says which one it is."""
 
+import concurrent.futures
 import os
 from typing import Any
 
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
 
@@ -12,6 +14,8 @@ from lunar_tfds.lunar_rocks import encode, reuse
 from lunar_tfds.lunar_rocks.frame_files import SPLITS
 
 NAME = "lunar_rocks"
+# Those that this process has opened, by their folder.
+_opened: dict[str, tfds.core.DatasetBuilder] = {}
 _SPLITS_ARE = "Write it as 'train', 'train[:10%]' or 'train+validation'"
 
 
@@ -31,7 +35,39 @@ def open_dataset(data_dir: str | os.PathLike | None = None) -> tfds.core.Dataset
             f"no built dataset in {builder.data_path}. Make it with: "
             f"tfds build {NAME}{where} --manual_dir=FOLDER_OF_THE_KAGGLE_FILES"
         )
+    _opened[str(builder.data_dir)] = builder
     return builder
+
+
+def damaged_files() -> list[str]:
+    """Returns the files, of the datasets opened here, that hold a damaged record.
+
+    TensorFlow tells the place of a damaged record and not its file. This reads them
+    all, once something is known to be wrong.
+    """
+    files = [
+        os.fspath(path)
+        for builder in _opened.values()
+        for split in builder.info.splits.values()
+        for path in split.filepaths
+    ]
+
+    if files:
+        logging.info("A record is damaged. Looking for its file ...")
+
+    def is_whole(file):
+        try:
+            records = tf.data.TFRecordDataset(file, buffer_size=2**20)
+            records.reduce(0, lambda count, _: count + 1)
+        except tf.errors.DataLossError:
+            return False
+        except tf.errors.OpError:  # Says itself which file it cannot read.
+            pass
+        return True
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        whole = list(pool.map(is_whole, files))
+    return [file for file, good in zip(files, whole, strict=True) if not good]
 
 
 def split_names(split: str) -> list[str]:
@@ -71,9 +107,9 @@ def resolve_split(builder: tfds.core.DatasetBuilder, split: str) -> str:
         logging.warning("The dataset has no split %s: left out.", ", ".join(missing))
     resolved = "+".join(present)
     try:
-        built[resolved]
-    except (ValueError, KeyError, AssertionError) as error:
-        reason = str(error).splitlines()[-1]
+        _ = built[resolved].num_examples
+    except Exception as error:  # TFDS raises many kinds for what it cannot parse.
+        reason = (str(error).splitlines() or [type(error).__name__])[-1]
         raise ValueError(
             f"{split!r} is no split expression: {reason} {_SPLITS_ARE}"
         ) from error

@@ -118,6 +118,32 @@ def find(builder: tfds.core.DatasetBuilder, selection: Selection) -> Examples:
     return examples
 
 
+def num_shared(one: Examples, other: Examples) -> int:
+    """Returns how many examples of one dataset are in both."""
+    return len(_places(one) & _places(other))
+
+
+def _places(examples):
+    """Returns the (file, first byte) of each example."""
+    counts = np.diff(examples.file_ends, prepend=0)
+    files = np.repeat(examples.filenames, counts).tolist()
+    return set(zip(files, examples.offsets.tolist(), strict=True))
+
+
+def frame_ids(builder: tfds.core.DatasetBuilder, selection: Selection) -> list[str]:
+    """Returns the id of each example, without decoding any; errors as `find`."""
+    examples = find(builder, selection)
+    spec = {"frame_id": tf.io.FixedLenFeature([], tf.string)}
+
+    def parse(number):
+        return tf.io.parse_single_example(examples.read(number), spec)["frame_id"]
+
+    dataset = execution.ready(
+        execution.mapped(tf.data.Dataset.range(len(examples)), parse)
+    )
+    return [frame_id.decode() for frame_id in dataset.as_numpy_iterator()]
+
+
 def _check_defects(builder, exclude_defects):
     known = sorted(builder.info.features["defects"])
     present = (builder.info.metadata or {}).get("defect_lists_present", ())

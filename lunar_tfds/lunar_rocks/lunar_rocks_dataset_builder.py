@@ -28,6 +28,7 @@ from lunar_tfds.lunar_rocks import (
 from lunar_tfds.lunar_rocks.frame_to_example import Job, Outcome, make_example
 from lunar_tfds.lunar_rocks.label_statistics import Statistics
 from lunar_tfds.lunar_rocks.verdict import verdict
+from lunar_tfds.ownership import owned
 
 THRESHOLD_REASON = (
     "In ground files rocks go darker with distance; a rock counts from this intensity "
@@ -79,6 +80,8 @@ class Builder(tfds_internals.StreamingBuilder):
     pkg_dir_path = tfds.core.Path(pathlib.Path(__file__).parent)
 
     def __init__(self, *, leave_out_bad_frames: bool | None = None, **kwargs: Any):
+        if kwargs.get("data_dir"):  # No shell expands `tfds build --data_dir=~/data`.
+            kwargs["data_dir"] = os.path.expanduser(kwargs["data_dir"])
         self._arguments = {"leave_out_bad_frames": leave_out_bad_frames, **kwargs}
         self._leave_out_bad_frames = leave_out_bad_frames
         # What is built anew may have other masks than what lies in the folder.
@@ -135,26 +138,32 @@ class Builder(tfds_internals.StreamingBuilder):
             **kwargs: of tfds.core.DatasetBuilder.download_and_prepare.
 
         Raises:
-            ValueError: no source, a damaged one, or a dataset made from another one
-                or otherwise than asked for.
+            ValueError: no source, a damaged one, a dataset made from another one or
+                otherwise than asked for, or one that another process is building.
         """
+        if download_dir:
+            download_dir = os.path.expanduser(download_dir)
         config = download_config or tfds.download.DownloadConfig()
         downloads = tfds.core.Path(download_dir or self.data_dir_root / "downloads")
         downloads = downloads.expanduser()
-        if not self.is_prepared() or config.download_mode.overwrite_dataset:
-            _ = self._leave_out  # A wrong value stops here, before a download.
-            self._source = _named_source(config) or _unnamed_source(downloads)
-            logging.info("Building lunar_rocks from the %s.", self._source.description)
-            self._take_masks(self._source.masks)
-            self._tell_of_jpeg()
-            unfinished_builds.remove(self.data_dir_root / self.name)
-        elif download_config and config.download_mode == _AS_IT_IS:
-            named = _named_source(config)
-            if source := named or sources.find_source(downloads / _MANUAL):
-                self._check_reuse(source, config.max_examples_per_split)
-        super().download_and_prepare(
-            download_dir=download_dir, download_config=download_config, **kwargs
-        )
+        with contextlib.ExitStack() as stack:
+            if not self.is_prepared() or config.download_mode.overwrite_dataset:
+                _ = self._leave_out  # A wrong value stops here, before a download.
+                self._source = _named_source(config) or _unnamed_source(downloads)
+                logging.info(
+                    "Building lunar_rocks from the %s.", self._source.description
+                )
+                self._take_masks(self._source.masks)
+                self._tell_of_jpeg()
+                stack.enter_context(owned(self.data_dir, "--data_dir"))
+                unfinished_builds.remove(self.data_dir_root / self.name)
+            elif download_config and config.download_mode == _AS_IT_IS:
+                named = _named_source(config)
+                if source := named or sources.find_source(downloads / _MANUAL):
+                    self._check_reuse(source, config.max_examples_per_split)
+            super().download_and_prepare(
+                download_dir=download_dir, download_config=download_config, **kwargs
+            )
 
     def _take_masks(self, masks: tuple[str, ...]) -> None:
         """Makes the dataset to build one with the masks of its source."""

@@ -78,11 +78,47 @@ def compare(
     return {"worse": change is not None and change[1] < 0, "changes": changes}
 
 
+def check_comparable(
+    baseline: dict[str, Any], mask: str, class_names: list[str], frame_ids: list[str]
+) -> None:
+    """Checks before any scoring that a baseline will be of the same frames.
+
+    Args:
+        baseline: dict as in metrics.json.
+        mask: kind of the masks to score against.
+        class_names: of the model.
+        frame_ids: of the frames to score.
+
+    Raises:
+        ValueError: it was scored on other frames, masks or classes.
+    """
+    try:
+        frames = {frame["frame_id"] for frame in baseline["frames"]}
+        kind = baseline["mask"], baseline["class_names"]
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"the baseline is not a metrics.json of evaluate.py: it lacks {error}"
+        ) from None
+    if kind != (mask, class_names):
+        raise ValueError(
+            f"the baseline was scored against {kind[0]} masks of {kind[1]}, this run "
+            f"against {mask} masks of {class_names}. Use one --mask"
+        )
+    different = sorted(set(frame_ids) ^ frames)
+    if different:
+        raise ValueError(
+            f"the baseline holds other frames: {len(frames)} against {len(frame_ids)} "
+            f"here, {len(different)} not in both, such as {', '.join(different[:3])}. "
+            "Score both on the same --split and --protocol"
+        )
+
+
 def _aligned(metrics: dict[str, Any], baseline: dict[str, Any]) -> dict[str, Any]:
     """Returns the baseline with its frames in the order of those of `metrics`."""
+    here = [frame["frame_id"] for frame in metrics["frames"]]
+    check_comparable(baseline, metrics["mask"], metrics["class_names"], here)
     try:
         frames = {frame["frame_id"]: frame for frame in baseline["frames"]}
-        kinds = [(m["mask"], m["class_names"]) for m in (metrics, baseline)]
         truths = {
             name: np.sum(frame["confusion_matrix"], axis=1)
             for name, frame in frames.items()
@@ -91,19 +127,6 @@ def _aligned(metrics: dict[str, Any], baseline: dict[str, Any]) -> dict[str, Any
         raise ValueError(
             f"the baseline is not a metrics.json of evaluate.py: it lacks {error}"
         ) from None
-    if kinds[0] != kinds[1]:
-        raise ValueError(
-            f"the baseline was scored against {kinds[1][0]} masks of {kinds[1][1]}, "
-            f"this run against {kinds[0][0]} masks of {kinds[0][1]}. Use one --mask"
-        )
-    here = [frame["frame_id"] for frame in metrics["frames"]]
-    different = sorted(set(here) ^ set(frames))
-    if different:
-        raise ValueError(
-            f"the baseline holds other frames: {len(frames)} against {len(here)} here, "
-            f"{len(different)} not in both, such as {', '.join(different[:3])}. Score "
-            "both on the same --split and --protocol"
-        )
     for frame in metrics["frames"]:
         truth = np.sum(frame["confusion_matrix"], axis=1)
         if not np.array_equal(truth, truths[frame["frame_id"]]):

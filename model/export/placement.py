@@ -7,10 +7,13 @@ import contextlib
 import os
 import pathlib
 import shutil
+import tempfile
 from collections.abc import Iterator
 
+import tensorflow as tf
 from absl import logging
 
+from lunar_tfds.command_line import tensorflow_message
 from model.export.formats import FORMATS
 
 # What TensorFlow writes into the folder of a SavedModel.
@@ -118,6 +121,25 @@ def work_folder(output: pathlib.Path) -> Iterator[pathlib.Path]:
     finally:
         restore(output)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def clear_errors(output: pathlib.Path) -> Iterator[None]:
+    """Names `output` in what is raised while it is written: OSError in every case.
+
+    For a full disk TensorFlow has errors of many kinds, and Python one without a path.
+    """
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        is_own = isinstance(error, tf.errors.OpError)
+        reason = tensorflow_message(error) if is_own else error.strerror or error
+        raise OSError(
+            getattr(error, "errno", None),
+            f"could not write {output}: {reason}. What lay there before is unharmed. "
+            f"Free some space there and in {tempfile.gettempdir()} (or set TMPDIR), "
+            "then start the same command again",
+        ) from error
 
 
 def put(made: pathlib.Path, output: pathlib.Path) -> None:

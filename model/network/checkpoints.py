@@ -18,6 +18,7 @@ from absl import logging
 
 from lunar_tfds.atomic_files import atomic_path, write_json
 from model.network import starter
+from model.network.finiteness import first_not_finite
 
 # Where train.py writes unless told otherwise, and where the other commands look.
 DEFAULT_WORKDIR = "runs/vgg16_unet"
@@ -27,6 +28,20 @@ CHECKPOINT_NAME = "vgg16_unet-{epoch:03d}-{score:.4f}.keras"
 _NAME_PATTERN = re.compile(r"vgg16_unet-(\d{3,})--?\d+\.\d{4}\.keras")
 # The entry of the `.keras` zip that holds the details; Keras ignores it.
 DETAILS_ENTRY = "details.json"
+# What people pass in place of a checkpoint, by name or suffix: what it is, and whether
+# it lies in the workdir (1) or a folder deeper (2), or elsewhere (0).
+_OTHER_FILES = {
+    "state.npz": ("the state of a run", 1),
+    "config.json": ("the settings of a run", 1),
+    "history.csv": ("the scores of a run", 1),
+    "curves.png": ("the curves of a run", 1),
+    INDEX_FILE: ("the list of a run's checkpoints", 2),
+    ".h5": ("a file of weights alone", 0),
+    ".onnx": ("a file that export.py wrote", 0),
+    ".tflite": ("a file that export.py wrote", 0),
+    ".pb": ("a part of a SavedModel", 0),
+    ".zip": ("a zip", 0),
+}
 _NEEDED_DETAILS = ("image_size", "mask", "class_names")
 
 PathLike = str | os.PathLike[str]
@@ -47,11 +62,14 @@ def save_model(model: keras.Model, path: PathLike, details: dict[str, Any]) -> N
 
     Raises:
         ValueError: a needed detail is missing.
+        FloatingPointError: a weight is not finite.
         OSError: the file could not be written; what was there before is unharmed.
     """
     missing = [name for name in _NEEDED_DETAILS if name not in details]
     if missing:
         raise ValueError(f"details must hold {', '.join(missing)}: got {list(details)}")
+    if name := first_not_finite(model.variables):
+        raise FloatingPointError(f"{path} was not written: {name} is not finite")
     text = json.dumps(_without_nan(details), indent=2, allow_nan=False)
     copy = inference_copy(model)
     with atomic_path(path) as temporary:
@@ -87,6 +105,13 @@ def read_details(path: PathLike) -> dict[str, Any]:
     path = pathlib.Path(path)
     if not path.is_file():
         raise ValueError(f"no checkpoint at {path}: the file does not exist")
+    if other := _OTHER_FILES.get(path.name, _OTHER_FILES.get(path.suffix.lower())):
+        what, depth = other
+        workdir = f": {path.absolute().parents[depth - 1]}" if depth else ""
+        raise ValueError(
+            f"{path} is {what} and no checkpoint. Pass a .keras file that train.py "
+            f"wrote, or its workdir{workdir}"
+        )
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
@@ -113,6 +138,18 @@ def read_details(path: PathLike) -> dict[str, Any]:
     return details
 
 
+def run_of(path: PathLike) -> str | None:
+    """Returns the name of the run that wrote a checkpoint file.
+
+    None where the file tells no such name, cannot be read, or is not there.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read(DETAILS_ENTRY)).get("run")
+    except (zipfile.BadZipFile, KeyError, ValueError, AttributeError, OSError):
+        return None
+
+
 def load_checkpoint(
     path_or_workdir: PathLike,
 ) -> tuple[keras.Model, dict[str, Any], pathlib.Path]:
@@ -121,12 +158,12 @@ def load_checkpoint(
     Says which file it is.
 
     Args:
-        path_or_workdir: a `.keras` file that train.py wrote, its `--workdir`, or
-            'starter', the model that comes with the project.
+        path_or_workdir: a `.keras` file that train.py wrote, its folder or
+            `--workdir`, or 'starter', the model that comes with the project.
 
     Raises:
-        ValueError: nothing there, a truncated file, another model, or an output that
-            does not match the stored class names.
+        ValueError: nothing there, a truncated file, another model, weights that are
+            not finite, or an output that does not match the stored class names.
     """
     if path_or_workdir == starter.NAME:
         path = starter.starter_file()
@@ -151,20 +188,41 @@ def load_checkpoint(
             f"{path} gives {num_classes} classes but names {len(class_names)}: "
             f"{', '.join(class_names)}. It was not written by train.py"
         )
+    if name := first_not_finite(model.variables):
+        raise ValueError(
+            f"{path} holds a broken model: its {name} is not finite, so that every "
+            "mask would be wrong. Use an earlier checkpoint of the run, or train again "
+            "with a lower --learning_rate"
+        )
     return model, details, path
 
 
 def best_checkpoint(workdir: PathLike) -> pathlib.Path:
     """Returns the path of the best checkpoint that the index of `workdir` names.
 
+    Args:
+        workdir: of a run, or the folder of checkpoints in it.
+
     Raises:
         ValueError: no index, or none of its files is there.
     """
     folder = pathlib.Path(workdir) / CHECKPOINT_FOLDER
+    if not folder.is_dir():
+        folder = pathlib.Path(workdir)
     entries = read_index(folder)
     if not entries:
+        if files := sorted(path.name for path in folder.glob("*.keras")):
+            raise ValueError(
+                f"no checkpoint chosen in {folder}: it has no {INDEX_FILE} that tells "
+                f"the best. Pass one of its files: {', '.join(files)}"
+            )
+        if (folder / "saved_model.pb").is_file():
+            raise ValueError(
+                f"{folder} is a SavedModel, which export.py wrote, and no checkpoint. "
+                "Pass a .keras file that train.py wrote, or its workdir"
+            )
         raise ValueError(
-            f"no checkpoint in {workdir}: {folder / INDEX_FILE} is missing or empty. "
+            f"no checkpoint in {workdir}: its {INDEX_FILE} is missing or empty. "
             "Pass the --workdir of a training run that has scored at least one epoch"
         )
     for entry in entries:

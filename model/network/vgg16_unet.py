@@ -320,6 +320,11 @@ def _load_encoder_weights(model, encoder_weights):
                 f"({error}). Fetch {IMAGENET_WEIGHTS_URL} on a machine with a network "
                 "and pass the file's path as encoder_weights."
             ) from error
+    if os.path.isdir(path):
+        raise ValueError(
+            f"encoder_weights must be a file: {path} is a folder. Pass the file of "
+            "weights in it, its name ends in .h5"
+        )
     if not os.path.isfile(path):
         raise ValueError(
             "encoder_weights must be 'imagenet', 'starter', None or a file: "

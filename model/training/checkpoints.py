@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+import uuid
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ from model.network.checkpoints import (
     PathLike,
     checkpoint_files,
     read_index,
+    run_of,
     save_model,
     write_index,
 )
@@ -25,12 +27,14 @@ class BestCheckpoint(keras.callbacks.ModelCheckpoint):
     keeps the best `keep` of them. A file that falls out of the best, or that a kill
     kept out of the index, is removed when the next epoch begins or training ends: by
     then the new file is whole and, in train.py, the run's state that names it is saved
-    too. Works in plain `fit`.
+    too. Files that another run has written are neither counted nor removed. Works in
+    plain `fit`.
 
     Args:
         workdir: the files go to its folder `checkpoints`.
         details: dict stored in each file, see `save_model`; `epoch`, `monitor`,
-            `score` and `scores` are added.
+            `score` and `scores` are added. `run` tells the files of this run from
+            those of others; without it each start is a run of its own.
         monitor: name of a validation score in the logs; higher is better.
         keep: how many files to keep, at least 1.
         verbose: 1 prints a line for every file.
@@ -59,13 +63,13 @@ class BestCheckpoint(keras.callbacks.ModelCheckpoint):
             save_best_only=True,
             verbose=verbose,
         )
-        self.details = details
+        self.details = {"run": new_run()} | details
         self.keep = keep
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Removes what fell out of the best in an earlier epoch."""
         super().on_epoch_begin(epoch, logs)
-        keep_best(self.folder, self.keep)
+        keep_best(self.folder, self.keep, self.details["run"])
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Saves the model if `logs[monitor]` is better than in any earlier epoch."""
@@ -75,7 +79,12 @@ class BestCheckpoint(keras.callbacks.ModelCheckpoint):
                 f"monitor {self.monitor!r} is not among the scores: {sorted(logs)}"
             )
         # A run that was killed after saving this epoch repeats it: start as before it.
-        entries = [e for e in read_index(self.folder) if e["epoch"] < epoch + 1]
+        own = None, self.details["run"]  # None: as earlier versions wrote them.
+        entries = [
+            entry
+            for entry in read_index(self.folder)
+            if entry["epoch"] < epoch + 1 and run_of(self.folder / entry["file"]) in own
+        ]
         score = float(logs[self.monitor])
         self.best = entries[0]["score"] if entries else None
         if math.isnan(score) or (self.best is not None and score <= self.best):
@@ -85,7 +94,9 @@ class BestCheckpoint(keras.callbacks.ModelCheckpoint):
         save_model(self.model, self.folder / file, self._details(epoch, score, logs))
         entry = {"file": file, "epoch": epoch + 1, "monitor": self.monitor}
         write_index(self.folder, [*entries, entry | {"score": score}])
-        _remove(self.folder, lambda name, of: of == epoch + 1 and name != file)
+        for path, of in checkpoint_files(self.folder):
+            if of == epoch + 1 and path.name != file:
+                _remove(path, self.details["run"])
         if self.verbose:
             print(
                 f"\nEpoch {epoch + 1}: {self.monitor} {score:.4f} is the best: {file}"
@@ -94,7 +105,7 @@ class BestCheckpoint(keras.callbacks.ModelCheckpoint):
     def on_train_end(self, logs: dict | None = None) -> None:
         """Removes what fell out of the best in the last epoch."""
         super().on_train_end(logs)
-        keep_best(self.folder, self.keep)
+        keep_best(self.folder, self.keep, self.details["run"])
 
     def _details(self, epoch, score, logs):
         scores = {name: float(value) for name, value in logs.items()}
@@ -106,23 +117,35 @@ class BestCheckpoint(keras.callbacks.ModelCheckpoint):
         }
 
 
-def keep_best(folder: PathLike, keep: int) -> None:
+def new_run() -> str:
+    """Returns a name that no other run has."""
+    return uuid.uuid4().hex
+
+
+def keep_best(folder: PathLike, keep: int, run: str) -> None:
     """Removes all but the best `keep` checkpoints that the index of `folder` names.
 
     Files that the index does not name go too: a kill between the writing of a file and
     of the index, or of the index and a removal, leaves some, and the run repeats the
-    epoch of the first kind. Where no index is, nothing is touched.
+    epoch of the first kind. What the run has not written itself stays, and where no
+    index is, nothing is touched.
+
+    Args:
+        folder: of the checkpoints.
+        keep: how many.
+        run: the name that the details of the run's own files bear.
     """
     entries = read_index(folder)
     if len(entries) > keep:
         write_index(folder, entries[:keep])
     kept = {entry["file"] for entry in entries[:keep]}
     if kept:
-        _remove(folder, lambda name, _: name not in kept)
+        for path, _ in checkpoint_files(folder):
+            if path.name not in kept:
+                _remove(path, run)
 
 
-def _remove(folder, condition):
-    """Removes the checkpoint files for which `condition(name, epoch)` holds."""
-    for path, epoch in checkpoint_files(folder):
-        if condition(path.name, epoch):
-            path.unlink(missing_ok=True)
+def _remove(path: pathlib.Path, run: str) -> None:
+    """Removes a checkpoint that this run has written."""
+    if run_of(path) == run:
+        path.unlink(missing_ok=True)

@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from absl import logging
 
 from lunar_tfds.opening import resolve_split
 from model.training.config import TrainConfig
-from pipeline import batching
+from pipeline import batching, records
 from pipeline.batching import Position
 
 
@@ -41,6 +42,16 @@ class Data:
         self._validation = self._selection(config.validation_split)
         self.train_examples = self._count("train_split", self._training)
         self.validation_examples = self._count("validation_split", self._validation)
+        shared = records.num_shared(
+            records.find(builder, self._training),
+            records.find(builder, self._validation),
+        )
+        if shared:
+            logging.warning(
+                "%d of the %d frames of --validation_split are in --train_split, too: "
+                "the best checkpoint is picked on frames that were trained on.",
+                *(shared, self.validation_examples),
+            )
         self.steps_per_epoch = batching.steps_per_epoch(
             self.train_examples, config.global_batch_size
         )

@@ -1,4 +1,4 @@
-"""Being asked to stop: SIGTERM from a scheduler, or Ctrl-C."""
+"""Being asked to stop: SIGTERM from a scheduler, a terminal that closes, or Ctrl-C."""
 
 import signal
 from collections.abc import Callable
@@ -10,10 +10,11 @@ EXIT_STARTS_AGAIN = 75
 
 
 class StopRequest:
-    """Remembers SIGTERM and the first SIGINT while it is entered as a context.
+    """Remembers SIGTERM, SIGHUP and the first SIGINT while it is entered as a context.
 
-    Calling it returns whether one has come. A second Ctrl-C stops at once. Needs the
-    main thread, as Python's signal handlers do.
+    Calling it returns whether one has come. A second Ctrl-C stops at once. Where SIGHUP
+    is ignored, as nohup has it, it stays so. Needs the main thread, as Python's signal
+    handlers do.
     """
 
     def __init__(self) -> None:
@@ -25,7 +26,11 @@ class StopRequest:
         return self._requested
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        numbers = [signal.SIGTERM, signal.SIGINT]
+        hangup = getattr(signal, "SIGHUP", None)  # Windows has none.
+        if hangup and signal.getsignal(hangup) != signal.SIG_IGN:
+            numbers.append(hangup)
+        for number in numbers:
             self._earlier[number] = signal.signal(number, self._note)
         return self
 

@@ -4,7 +4,9 @@ In Python `train_and_evaluate(TrainConfig(image_size=256, epochs=20))` is what
 `python train.py --image_size=256 --epochs=20` does.
 """
 
+import contextlib
 import dataclasses
+import math
 import pathlib
 
 import keras
@@ -16,9 +18,10 @@ from absl import logging
 from lunar_tfds.atomic_files import remove_temporary_files
 from lunar_tfds.kaggle_layout import mask_name
 from lunar_tfds.lunar_rocks.frame_files import TRAIN
+from lunar_tfds.ownership import owned
 from lunar_tfds.palette import CLASS_NAMES
 from model.network import losses
-from model.network.checkpoints import CHECKPOINT_FOLDER, best_checkpoint, read_index
+from model.network.checkpoints import CHECKPOINT_FOLDER, best_checkpoint
 from model.network.precision import is_emulated_on_cpu, policy
 from model.network.vgg16_unet import build_vgg16_unet, freeze_encoder
 from model.training import run_config, run_state, strategies
@@ -64,11 +67,19 @@ def train_and_evaluate(config: TrainConfig) -> TrainResult:
         config: the run's settings.
 
     Raises:
-        ValueError: the dataset, the workdir or the devices do not allow the run.
+        ValueError: the dataset, the workdir or the devices do not allow the run, or
+            another process trains in the workdir.
         OSError: a file cannot be written.
-        FloatingPointError: the loss or the gradient is not finite at a step.
+        FloatingPointError: a loss, gradient or weight is not finite.
     """
     check_packages()
+    with contextlib.ExitStack() as stack:
+        if strategies.will_be_chief(config.strategy):  # The only one that writes.
+            stack.enter_context(owned(config.workdir, "--workdir", inside=True))
+        return _prepare_and_train(config)
+
+
+def _prepare_and_train(config):
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     strategy = strategies.build_strategy(
@@ -92,14 +103,18 @@ def _train(config, strategy, builder):
     chief = strategies.is_chief(strategy)
     described = run_config.run_config(config, builder)
     earlier_epochs = run_config.check_config(config.workdir, described)
+    described["run"] = run_config.run_name(config.workdir)
     if ended := _ended(config, earlier_epochs):
-        return _finish(config, ended.history, chief)
+        return _finish(config, ended.history, described, chief)
     data = Data(config, builder, strategy)
     if chief:  # Also finds out now whether the workdir can be written.
         run_config.write_config(config.workdir, described)
         remove_temporary_files(config.workdir)
         remove_temporary_files(pathlib.Path(config.workdir) / CHECKPOINT_FOLDER)
-    trainer = build_trainer(config, strategy, builder, data.steps_per_epoch)
+    trainer = build_trainer(
+        *(config, strategy, builder, data.steps_per_epoch),
+        pretrained=run_state.read_progress(config.workdir) is None,
+    )
     progress = run_state.load_state(config.workdir, trainer.variables)
     if progress:
         trainer.progress = progress
@@ -128,7 +143,7 @@ def _train(config, strategy, builder):
         except Interrupted:
             logging.info("Stopped, state saved. The same command continues the run.")
             return TrainResult(trainer.progress.history, None, is_finished=False)
-    return _finish(config, trainer.progress.history, chief)
+    return _finish(config, trainer.progress.history, described, chief)
 
 
 def _ended(config, earlier_epochs):
@@ -150,17 +165,28 @@ def _ended(config, earlier_epochs):
     return None
 
 
-def _finish(config, history, chief):
+def _finish(config, history, described, chief):
     """Does what comes after the last saved state, also where a kill prevented it."""
     folder = pathlib.Path(config.workdir) / CHECKPOINT_FOLDER
     if chief:
-        keep_best(folder, config.keep_checkpoints)
+        keep_best(folder, config.keep_checkpoints, described["run"])
         draw_curves(config.workdir, history, CLASS_NAMES)
-    best = best_checkpoint(config.workdir) if read_index(folder) else None
+    best = None
+    with contextlib.suppress(ValueError):  # There is none.
+        best = best_checkpoint(config.workdir)
     if chief and best:
         logging.info("Best checkpoint: %s", best)
-    elif chief:
+    elif chief and all(
+        math.isnan(row.get(config.monitor, math.nan)) for row in history
+    ):
         logging.warning("No checkpoint: %s was never a number.", config.monitor)
+    elif chief:
+        logging.warning(
+            "The run's checkpoints are gone from %s. Put them back there, or train "
+            "again in another --workdir; --epochs=%d or more trains on from the last "
+            "weights, which the state still holds.",
+            *(folder, config.epochs + 1),
+        )
     return TrainResult(history, best, is_finished=True)
 
 
@@ -169,11 +195,21 @@ def build_trainer(
     strategy: tf.distribute.Strategy,
     builder: tfds.core.DatasetBuilder,
     steps_per_epoch: int,
+    pretrained: bool = True,
 ) -> Trainer:
-    """Returns the Trainer of a run, its variables at their first values."""
+    """Returns the Trainer of a run, its variables at their first values.
+
+    Args:
+        config: of the run.
+        strategy: that it is built for.
+        builder: of the built dataset.
+        steps_per_epoch: steps.
+        pretrained: False reads no weights to start from: a saved state follows, which
+            holds all.
+    """
     keras.utils.set_random_seed(config.seed)
     weights: str | None = config.encoder_weights
-    if config.initial_checkpoint or weights == "none":
+    if config.initial_checkpoint or weights == "none" or not pretrained:
         weights = None
     with strategy.scope():
         model = build_vgg16_unet(
@@ -184,9 +220,9 @@ def build_trainer(
             normalize_skips=config.normalize_skips,
             synchronized_batch_norm=strategy.num_replicas_in_sync > 1,
         )
-        if config.initial_checkpoint:
+        if config.initial_checkpoint and pretrained:
             load_initial_checkpoint(model, config.initial_checkpoint)
-            freeze_encoder(model, config.blocks_frozen)
+        freeze_encoder(model, config.blocks_frozen)
         variables = list(model.trainable_variables)
         if config.unfreeze_epoch:
             variables = later_variables(model, config.blocks_frozen, config.unfreeze_to)
@@ -256,6 +292,7 @@ def build_callbacks(
         "image_size": config.image_size,
         "mask": config.mask,
         "class_names": list(CLASS_NAMES),
+        "run": described["run"],
         "encoder_weights": config.encoder_weights,
         "initial_checkpoint": config.initial_checkpoint,
         "precision": config.precision,

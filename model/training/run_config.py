@@ -1,5 +1,6 @@
 """What a run was started with, and whether a workdir's run may be continued."""
 
+import contextlib
 import json
 import pathlib
 import platform
@@ -8,10 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from absl import logging
 
 from lunar_tfds.atomic_files import write_json
 from lunar_tfds.opening import identity
 from lunar_tfds.settings import as_dict, from_dict
+from model.training.checkpoints import new_run
 from model.training.config import TrainConfig
 from model.training.run_state import STATE_FILE
 
@@ -21,6 +24,10 @@ MAY_CHANGE = frozenset(
     """workdir data_dir cache cache_dir data_service strategy tpu virtual_devices
     keep_checkpoints steps_per_call save_minutes panels epochs""".split()
 )
+# Weights to start from that are no paths.
+_NAMES = {None, "none", "imagenet", "starter"}
+# Settings that do, but that a run which broke down must be able to change to go on.
+_CALMER = frozenset(("learning_rate", "clip_norm"))
 
 
 def run_config(config: TrainConfig, builder: tfds.core.DatasetBuilder) -> dict:
@@ -82,11 +89,16 @@ def check_config(workdir: str, described: dict) -> int | None:
         ) from error
     new = described["flags"] | _named(described["dataset"].items())
     old |= _named(dataset)
-    differences = [
-        f"{name} was {old.get(name)!r} and is {new.get(name)!r}"
+    changes = {
+        name: f"{name} was {old.get(name)!r} and is {new.get(name)!r}"
         for name in sorted(old.keys() | new.keys())
         if name not in MAY_CHANGE and old.get(name) != new.get(name)
-    ]
+    }
+    for name in ("encoder_weights", "initial_checkpoint"):
+        # A file that was moved: the state holds all that was read from it.
+        if not _NAMES & {old.get(name), new.get(name)}:
+            changes.pop(name, None)
+    differences = [says for name, says in changes.items() if name not in _CALMER]
     if new["epochs"] < old["epochs"]:
         differences.append(
             f"epochs may only grow: was {old['epochs']} and is {new['epochs']}"
@@ -96,11 +108,27 @@ def check_config(workdir: str, described: dict) -> int | None:
             f"{workdir} holds a run that differs: {'; '.join(differences)}. Use the "
             "same flags to continue it, or another --workdir for a new run"
         )
+    for name in sorted(_CALMER & changes.keys()):
+        logging.warning("%s from here on.", changes[name])
     return old["epochs"]
 
 
 def _named(dataset):
     return {f"dataset {key}": value for key, value in dataset}
+
+
+def run_name(workdir: str) -> str:
+    """Returns what tells the files of the run in `workdir` from those of another one.
+
+    A run bears one name through all its restarts; without a saved state it is new.
+    """
+    path = pathlib.Path(workdir) / CONFIG_FILE
+    if path.with_name(STATE_FILE).exists():
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            earlier = json.loads(path.read_text(encoding="utf-8")).get("run")
+            if isinstance(earlier, str):
+                return earlier
+    return new_run()
 
 
 def write_config(workdir: str, config: dict) -> None:

@@ -85,8 +85,8 @@ def load_state(workdir: Folder, variables: Sequence[Any]) -> Progress | None:
     """Puts the saved state into `variables`; returns its `Progress`, or None if none.
 
     Raises:
-        ValueError: the file is damaged or of another version of this project, or its
-            variables are not these.
+        ValueError: the file is damaged or of another version of this project, its
+            variables are not these, or one of them is not finite.
     """
     path = pathlib.Path(workdir) / STATE_FILE
     try:
@@ -107,6 +107,12 @@ def load_state(workdir: Folder, variables: Sequence[Any]) -> Progress | None:
         raise ValueError(
             f"{path} holds {len(saved)} variables that do not match the "
             f"{len(shapes)} of this model and optimizer. Use another --workdir"
+        )
+    if not all(np.isfinite(array).all() for array in saved):
+        raise ValueError(
+            f"{path} holds weights that are not finite, of a run that broke down. "
+            "Remove it to train again from the start, with a lower --learning_rate, or "
+            "use another --workdir"
         )
     for variable, array in zip(variables, saved, strict=True):
         variable.assign(array)

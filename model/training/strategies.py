@@ -119,11 +119,24 @@ def check_cluster() -> None:
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Returns whether this process writes the files of the run."""
-    resolver = strategy.cluster_resolver
-    if resolver is None or not isinstance(
-        strategy, tf.distribute.MultiWorkerMirroredStrategy
-    ):
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return True
+    return _is_chief(strategy.cluster_resolver)
+
+
+def will_be_chief(name: str) -> bool:
+    """Returns `is_chief` of the strategy called `name`, before it takes any device.
+
+    Raises:
+        ValueError: TF_CONFIG describes no cluster.
+    """
+    if name != "multi_worker_mirrored":
+        return True
+    check_cluster()
+    return _is_chief(tf.distribute.cluster_resolver.TFConfigClusterResolver())
+
+
+def _is_chief(resolver):
     return resolver.task_type in (None, "chief") or (
         resolver.task_type == "worker"
         and resolver.task_id == 0

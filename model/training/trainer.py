@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from model.network.finiteness import first_not_finite
 from model.network.metrics import scores_from_confusion
 from model.training.averaged_weights import AveragedWeights
 from model.training.run_state import Progress
@@ -25,6 +26,13 @@ _CALLBACK_STATE = ("best", "best_epoch", "wait", "stopped_epoch")
 # Examples that the statistics of averaged weights are measured on: as many as Wu and
 # Johnson 2021, "Rethinking 'Batch' in BatchNorm", find enough for ImageNet.
 STATISTICS_EXAMPLES = 1000
+# Below it float16 overflows whatever the loss is scaled by: skipping is no remedy.
+_LEAST_SCALE = 1.0
+_REMEDY = (
+    "What was saved before is kept: the same command with a lower --learning_rate goes "
+    "on from there. Another --precision needs another --workdir; --initial_checkpoint "
+    "starts it from this run's best"
+)
 # Function of (epoch, step): a distributed dataset, without end, from there on.
 TrainingData = Callable[[int, int], tf.distribute.DistributedDataset]
 
@@ -137,7 +145,9 @@ class Trainer:
 
         Raises:
             Interrupted: see `wants_stop`.
-            FloatingPointError: the loss or the gradient is not finite at a step.
+            FloatingPointError: the loss or the gradient is not finite at a step, or a
+                weight or the validation's loss at the end of an epoch or before the
+                state is saved.
         """
         progress, model = self.progress, self.model
         self._wants_stop = wants_stop
@@ -158,14 +168,18 @@ class Trainer:
             try:
                 for _ in self._training_calls(iterator, steps_per_epoch, listeners):
                     if wants_state():
-                        save_state()
+                        self._save(save_state)
+                self._check_weights(self.variables)
                 logs = self._training_logs(progress.step)
                 with self._weights_to_score(training_data, steps_per_epoch):
+                    self._check_weights(self.model.variables)
                     scores = self.evaluate(evaluation_data, evaluation_steps, listeners)
+                    if evaluation_steps and not np.isfinite(scores["loss"]):
+                        self._stop(f"the validation's loss is {scores['loss']}")
                     logs |= {f"val_{name}": value for name, value in scores.items()}
                     listeners.on_epoch_end(progress.epoch, logs)
             except Interrupted:  # By now the trained weights are back in the model.
-                save_state()
+                self._save(save_state)
                 raise
             progress.next_epoch({"epoch": progress.epoch + 1, **logs})
             ended = model.stop_training or progress.epoch >= epochs
@@ -301,9 +315,7 @@ class Trainer:
         self, losses: np.ndarray, norms: np.ndarray, steps_per_epoch: int
     ) -> None:
         """Raises FloatingPointError naming the first step that is not finite."""
-        # With loss scaling a gradient that overflows is skipped, and the scale halved.
-        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
-        bad = ~np.isfinite(losses) | (~np.isfinite(norms) & (not scaled))
+        bad = ~np.isfinite(losses) | (~np.isfinite(norms) & (not self._skips()))
         if bad.any():
             index = int(np.argmax(bad))
             step = self.progress.step + index
@@ -311,10 +323,35 @@ class Trainer:
                 f"training stopped: at step {step + 1} of epoch "
                 f"{self.progress.epoch + 1} (step "
                 f"{self.progress.epoch * steps_per_epoch + step + 1} of the run) the "
-                f"loss is {losses[index]} and the gradient's norm {norms[index]}. The "
-                "checkpoints and the state of earlier steps are kept. Try a lower "
-                "--learning_rate, or --precision=float32"
+                f"loss is {losses[index]} and the gradient's norm {norms[index]}. "
+                f"{_REMEDY}"
             )
+
+    def _skips(self) -> bool:
+        """Returns whether loss scaling takes care of a gradient that overflows.
+
+        It skips that step and halves the scale.
+        """
+        optimizer = self.optimizer
+        if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            return False
+        return float(optimizer.dynamic_scale) >= _LEAST_SCALE
+
+    def _check_weights(self, variables: Sequence[Any]) -> None:
+        """Raises FloatingPointError where a variable is not finite."""
+        if name := first_not_finite(variables):
+            self._stop(f"the variable {name} is not finite")
+
+    def _stop(self, reason: str) -> None:
+        raise FloatingPointError(
+            f"training stopped: after step {self.progress.step} of epoch "
+            f"{self.progress.epoch + 1} {reason}. {_REMEDY}"
+        )
+
+    def _save(self, save_state: Callable[[], None]) -> None:
+        """Saves the state, unless it could not be gone on from."""
+        self._check_weights(self.variables)
+        save_state()
 
     def _data_from(
         self, training_data: TrainingData, steps_per_epoch: int

@@ -156,8 +156,12 @@ def test_a_baseline(scored, checkpoint, tiny_data_dir, tmp_path):
 
 
 def test_a_baseline_of_other_frames_writes_nothing(
-    scored, checkpoint, tiny_data_dir, tmp_path, caplog
+    scored, checkpoint, tiny_data_dir, tmp_path, monkeypatch, caplog
 ):
+    def evaluate_frames(*_, **__):
+        raise AssertionError("the scoring has begun")
+
+    monkeypatch.setattr(scoring, "evaluate", evaluate_frames)
     _, output = scored
     status = stand_in.run(
         evaluate,
@@ -170,6 +174,25 @@ def test_a_baseline_of_other_frames_writes_nothing(
     assert "other frames" in caplog.text
 
 
+def test_scores_are_not_lost_for_a_baseline_that_does_not_fit_after_all(
+    scored, checkpoint, tiny_data_dir, tmp_path, caplog
+):
+    metrics, _ = scored  # With other masks, as of another dataset:
+    frames = [f | {"confusion_matrix": np.eye(4).tolist()} for f in metrics["frames"]]
+    (tmp_path / "other.json").write_text(json.dumps(metrics | {"frames": frames}))
+    status = stand_in.run(
+        evaluate,
+        f"--checkpoint={checkpoint}",
+        f"--data_dir={tiny_data_dir}",
+        f"--baseline={tmp_path / 'other.json'}",
+        *(f"--split={SPLIT}", f"--output_dir={tmp_path / 'out'}"),
+    )
+    assert status == 1 and "has another mask in the baseline" in caplog.text
+    assert f"The scores alone are in {tmp_path / 'out'}" in caplog.text
+    written = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert written["num_examples"] == NUM_FRAMES and "comparison" not in written
+
+
 def test_bad_input_is_one_line(checkpoint, tiny_data_dir, tmp_path, caplog):
     truncated = tmp_path / "t.keras"
     truncated.write_bytes(checkpoint.read_bytes()[:5000])
@@ -177,7 +200,7 @@ def test_bad_input_is_one_line(checkpoint, tiny_data_dir, tmp_path, caplog):
     (tmp_path / "baseline.json").write_text('{"frames": ')
     for flag, message in (
         (f"--checkpoint={truncated}", "truncated"),
-        (f"--checkpoint={tmp_path}", "no checkpoint"),
+        (f"--checkpoint={tmp_path}", "no index.json"),
         (f"--data_dir={tmp_path}", "tfds build"),
         ("--split=nothing", "no split"),
         ("--protocol=lunarsite", "needs all"),

@@ -1,11 +1,14 @@
+import errno
 import os
 import re
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from commands import common, export
 from commands.export import ExportConfig
+from lunar_tfds.ownership import owned
 from model.evaluation import bootstrap
 from model.export import formats, verification
 from tests.support import stand_in
@@ -39,6 +42,35 @@ def card_rows(path):
     return {
         m[1]: (m[2], m[3]) for m in re.finditer(r"\| (.+?) \| (.+?) \| (.+?) \|", text)
     }
+
+
+def test_two_exports_to_one_place_are_refused(tmp_path, run, caplog):
+    with owned(tmp_path / "m.onnx", "--output"):
+        names = sorted(tmp_path.iterdir())
+        assert run("--format=onnx", f"--output={tmp_path / 'm.onnx'}") == 1
+        assert sorted(tmp_path.iterdir()) == names
+    assert f"m.onnx is being written by process {os.getpid()} on" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        tf.errors.ResourceExhaustedError(None, None, "/tmp/x; No space left on device"),
+    ],
+)
+def test_a_full_disk_is_one_line_that_names_the_output(
+    error, tmp_path, run, monkeypatch, caplog
+):
+    def write(*_):
+        raise error
+
+    monkeypatch.setattr(formats, "write", write)
+    assert run("--format=saved_model", f"--output={tmp_path / 'm'}") == 1
+    (line,) = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+    assert f"could not write {tmp_path / 'm'}: " in line and "\n" not in line
+    assert "No space left on device" in line and "Free some space" in line
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("kind", formats.FORMATS)
@@ -125,7 +157,7 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path, run, caplog):
         (f"--checkpoint={tmp_path / 'none.keras'}", "does not exist"),
         (f"--data_dir={tmp_path}", "tfds build"),
         ("--split=nothing", "no split"),
-        (f"--output={tmp_path / 'file' / 'm'}", "cannot write"),
+        (f"--output={tmp_path / 'file' / 'm'}", "a file lies at"),
         ("--calibration_images=0", "must be at least 1"),
         ("--calibration_images=8", "does nothing with --format=onnx"),
         ("--calibration_split=test", "or use --format=litert_int8"),

@@ -18,10 +18,11 @@ from absl import flags
 
 from commands import train
 from lunar_tfds import command_line, settings
+from lunar_tfds.ownership import owned
 from model.network import vgg16_unet
 from model.network.checkpoints import load_checkpoint
 from model.network.metrics import confusion_matrix, scores_from_confusion
-from model.training import run
+from model.training import run, strategies
 from model.training.config import TrainConfig
 from model.training.run_state import read_progress
 from pipeline import batching
@@ -126,6 +127,20 @@ def test_the_checkpoint_scores_what_its_name_says(finished, tiny_data_dir):
     assert f"-001-{scores['val_mean_iou']:.4f}.keras" in path.name
     assert details["score"] == pytest.approx(scores["val_mean_iou"], abs=1e-12)
     assert read_history(workdir)["val_mean_iou"] == details["score"]
+
+
+def test_a_finished_run_without_its_checkpoints_says_so(finished, tmp_path, caplog):
+    arguments, workdir, _ = finished
+    copy = tmp_path / "run"
+    shutil.copytree(workdir, copy)
+    arguments = [a for a in arguments if not a.startswith("--workdir")]
+    for gone in ("*.keras", "*"):
+        for path in (copy / "checkpoints").glob(gone):
+            path.unlink()
+        caplog.clear()
+        assert run_main(*arguments, f"--workdir={copy}", "--strategy=one_device") == 0
+        assert f"checkpoints are gone from {copy}/checkpoints" in caplog.text
+        assert "--epochs=2 or more trains on" in caplog.text
 
 
 def test_a_finished_run_does_no_more_than_end(finished):
@@ -444,17 +459,68 @@ def test_an_unknown_split_an_empty_one_and_a_large_batch_are_refused(
     assert not (tmp_path / "run").exists()
 
 
+def test_frames_that_are_trained_and_scored_on_are_counted(
+    tmp_path, tiny_data_dir, monkeypatch, caplog
+):
+    def train(*_, **__):
+        raise InterruptedError
+
+    monkeypatch.setattr(run, "build_trainer", train)
+    for validation, says in (
+        ("train[1:5]", "1 of the 4 frames of --validation_split are in --train_split"),
+        ("validation", ""),
+    ):
+        caplog.clear()
+        with pytest.raises(InterruptedError):
+            one_device(tmp_path, tiny_data_dir, f"--validation_split={validation}")
+        assert says in caplog.text and ("--validation" in caplog.text) == bool(says)
+
+
+def test_a_run_goes_on_without_the_encoder_s_file(tmp_path, tiny_data_dir, monkeypatch):
+    read = []
+    monkeypatch.setattr(vgg16_unet, "_load_encoder_weights", lambda *a: read.append(a))
+    arguments = *ONE_STEP, "--encoder_weights=a/vgg.h5"
+    assert one_device(tmp_path, tiny_data_dir, *arguments) == 0
+    assert len(read) == 1
+    moved = *ONE_STEP, "--encoder_weights=b/vgg.h5", "--epochs=2"
+    assert one_device(tmp_path, tiny_data_dir, *moved) == 0
+    assert len(read) == 1
+    assert load_checkpoint(tmp_path / "run")[1]["epoch"] in (1, 2)
+    with pytest.raises(ValueError, match="encoder_weights was 'b/vgg.h5' and is 'imag"):
+        one_device(tmp_path, tiny_data_dir, *moved, "--encoder_weights=imagenet")
+
+
 def test_unreadable_weights_are_refused(tmp_path, tiny_data_dir):
     bad = tmp_path / "bad.weights.h5"
     bad.write_bytes(b"nothing")
     with pytest.raises(ValueError, match="no readable VGG16"):
         one_device(tmp_path, tiny_data_dir, f"--encoder_weights={bad}")
+    with pytest.raises(ValueError, match="is a folder. Pass the file of weights in it"):
+        one_device(tmp_path, tiny_data_dir, f"--encoder_weights={tmp_path}")
 
 
 def test_an_unwritable_workdir_is_refused(tmp_path, tiny_data_dir):
     (tmp_path / "run").write_text("a file in the way")
-    with pytest.raises(OSError, match="could not write .*config.json|Not a directory"):
+    with pytest.raises(OSError, match="--workdir needs a folder, and a file lies at"):
         one_device(tmp_path, tiny_data_dir)
+
+
+def test_a_second_run_in_a_workdir_is_refused_at_once(tmp_path, tiny_data_dir):
+    with owned(tmp_path / "run", "--workdir", inside=True):
+        with pytest.raises(ValueError, match=f"run is being .* process {os.getpid()} "):
+            one_device(tmp_path, tiny_data_dir)
+
+
+def test_the_chief_owns_the_workdir_that_several_workers_share(monkeypatch):
+    chief = []
+    for config in two_workers():
+        monkeypatch.setenv("TF_CONFIG", config)
+        chief.append(strategies.will_be_chief("multi_worker_mirrored"))
+    assert chief == [True, False]
+    monkeypatch.setenv("TF_CONFIG", "")
+    assert strategies.will_be_chief("mirrored")
+    with pytest.raises(ValueError, match="TF_CONFIG"):
+        strategies.will_be_chief("multi_worker_mirrored")
 
 
 def test_a_user_sees_one_line_and_status_1(tmp_path, caplog):

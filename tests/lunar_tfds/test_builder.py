@@ -196,6 +196,11 @@ def test_builder_survives_pickling(tmp_path):
     assert pickle.loads(pickle.dumps(builder))._leave_out is True
 
 
+def test_the_home_folder_is_expanded_in_the_data_dir(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert lunar_tfds.LunarRocks(data_dir="~/data").data_dir_root == tmp_path / "data"
+
+
 @pytest.mark.parametrize("value, expected", [("1", True), ("0", False), ("", False)])
 def test_environment_variable_leaves_frames_out(tmp_path, monkeypatch, value, expected):
     monkeypatch.setenv("LUNAR_ROCKS_LEAVE_OUT_BAD_FRAMES", value)

@@ -1,11 +1,12 @@
 """Opening a built dataset, and telling which one it is."""
 
 import json
+import shutil
 
 import pytest
 
 import lunar_tfds
-from lunar_tfds import kaggle_layout, opening, palette
+from lunar_tfds import command_line, contact_sheet, kaggle_layout, opening, palette
 from tests.support import building, tiny_frames
 
 
@@ -52,3 +53,35 @@ def test_a_missing_dataset_says_how_to_build_it(tmp_path):
     assert f"tfds build lunar_rocks --data_dir={tmp_path} --manual_dir=" in str(
         error.value
     )
+
+
+@pytest.mark.parametrize("change", ["flipped", "missing"])
+def test_a_damaged_file_is_named_in_one_line(
+    change, tiny_data_dir, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(opening, "_opened", {})
+    shutil.copytree(tiny_data_dir, tmp_path / "tfds")
+    (shard,) = (tmp_path / "tfds").glob("lunar_rocks/*/*-train.tfrecord*")
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    if change == "missing":
+        shard.unlink()
+    flags = [f"--data_dir={tmp_path / 'tfds'}", f"--output={tmp_path / 's.png'}"]
+    flags.append("--num_examples=99")
+    run = [contact_sheet.Sheet, contact_sheet.main, ["sheet", *flags]]
+    assert command_line.run(*run) == 1
+    (line,) = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+    assert str(shard) in line and "--overwrite" in line and "\n" not in line
+    assert opening.damaged_files().count(str(shard)) == (change == "flipped")
+
+
+@pytest.mark.parametrize(
+    "split",
+    ["train[", "train[:5", "train[a:b]", "train[:5%%]", "train[1.5:]", "train[::2]"]
+    + ["train]", "train[:5]x", "train[5", "+", "train[]", "train[:5", "train[:9999%]"],
+)
+def test_what_is_no_split_is_a_value_error(split, tiny_data_dir):
+    builder = opening.open_dataset(str(tiny_data_dir))
+    with pytest.raises(ValueError, match="split"):
+        opening.resolve_split(builder, split)

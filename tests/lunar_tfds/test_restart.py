@@ -41,7 +41,9 @@ building.build({str(folder)!r}, {str(tmp_path)!r})
     while not list(versions.glob("incomplete.*/*.tfrecord-*")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
-    # A build that is still running is left alone.
+    # A build that is still running is left alone, and a second one says so at once.
+    with pytest.raises(ValueError, match=f"written by process {process.pid} on .*--da"):
+        building.build(folder, tmp_path)
     unfinished_builds.remove(versions)
     assert len(list(versions.glob("incomplete.*"))) == 1
     process.send_signal(signal.SIGKILL)

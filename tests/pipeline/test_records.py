@@ -38,6 +38,27 @@ def test_an_empty_split_has_no_example_and_makes_no_dataset(builder, split):
             make(builder, Selection(split))
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "shared"),
+    [
+        ("train", "validation", 0),
+        ("train[:5]", "train[3:6]", 2),
+        ("train+validation", "validation", 3),
+        ("train[2:4]+train[:2]", "train", 4),
+        ("train[:0]", "train", 0),
+    ],
+)
+def test_examples_in_both_are_counted(builder, one, other, shared):
+    first, second = (records.find(builder, Selection(s)) for s in (one, other))
+    assert records.num_shared(first, second) == shared
+
+
+def test_ids_are_read_without_pixels(builder):
+    selection = Selection("validation+real")
+    ids = [e["frame_id"] for e in batching.example_dataset(builder, selection)]
+    assert records.frame_ids(builder, selection) == [i.numpy().decode() for i in ids]
+
+
 @pytest.mark.parametrize("into_record", [5, 100, -2])  # Header, bytes, checksum.
 def test_a_file_cut_anywhere_in_a_record_is_named_with_the_remedy(own, into_record):
     built, shard = own

@@ -47,6 +47,7 @@ DEFAULTS = {
     "weights": None,
 }
 DETAILS = {"image_size": SIZE, "mask": "ground", "class_names": list(CLASS_NAMES)}
+DETAILS["run"] = "small"
 
 
 def arrays(size=SIZE):

@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 
+from model.network import checkpoints
 from model.network.checkpoints import (
     best_checkpoint,
     load_checkpoint,
@@ -75,3 +76,56 @@ def test_a_workdir_without_checkpoints_is_refused(tmp_path):
     (tmp_path / "checkpoints" / "index.json").write_text("[]")
     with pytest.raises(ValueError, match="not an index"):
         best_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_model_that_is_not_finite_is_neither_written_nor_read(
+    value, tmp_path, monkeypatch
+):
+    model, path = small_model(), tmp_path / "m.keras"
+    save_model(model, path, DETAILS)
+    good = path.read_bytes()
+    variance = model.layers[2].moving_variance  # Not trained, and used all the same.
+    variance.assign(np.full(variance.shape, value))
+    with pytest.raises(FloatingPointError, match="m.keras was not .*moving_variance"):
+        save_model(model, path, DETAILS)
+    assert path.read_bytes() == good
+    monkeypatch.setattr(checkpoints, "first_not_finite", lambda _: None)
+    save_model(model, path, DETAILS)  # As an earlier version did.
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="m.keras holds a broken model: its .*vari"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "remedy"),
+    [
+        ("vgg16.weights.h5", "weights alone", "its workdir$"),
+        ("m.H5", "weights alone", "its workdir$"),
+        ("state.npz", "the state of a run", "its workdir: .*/run$"),
+        ("config.json", "the settings of a run", "its workdir: .*/run$"),
+        ("checkpoints/index.json", "list of a run's checkpoints", "workdir: .*/run$"),
+        ("m.onnx", "export.py wrote", "its workdir$"),
+    ],
+)
+def test_another_file_is_told_what_it_is_and_what_to_pass(name, what, remedy, tmp_path):
+    path = tmp_path / "run" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"something")
+    with pytest.raises(ValueError, match=f"{path} is .*{what} and no .*{remedy}"):
+        load_checkpoint(path)
+
+
+def test_the_folder_of_checkpoints_is_as_good_as_the_workdir(tmp_path):
+    folder = tmp_path / "run" / "checkpoints"
+    save_model(small_model(), folder / "b.keras", DETAILS)
+    with pytest.raises(ValueError, match="no index.json .*one of its files: b.keras"):
+        load_checkpoint(folder)
+    entry = {"file": "b.keras", "epoch": 1, "monitor": "val_mean_iou", "score": 0.5}
+    checkpoints.write_index(folder, [entry])
+    assert best_checkpoint(folder) == best_checkpoint(tmp_path / "run")
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    (saved / "saved_model.pb").touch()
+    with pytest.raises(ValueError, match="is a SavedModel, .* and no checkpoint"):
+        load_checkpoint(saved)

@@ -7,8 +7,9 @@ from model.training.checkpoints import BestCheckpoint, keep_best
 from tests.support.small_network import DETAILS, images, small_model
 
 
-def run_epochs(workdir, scores, keep=2, start=0, train_end=True):
-    callback = BestCheckpoint(workdir, DETAILS, monitor="val_mean_iou", keep=keep)
+def run_epochs(workdir, scores, keep=2, start=0, train_end=True, run="mine"):
+    details = DETAILS | {"run": run}
+    callback = BestCheckpoint(workdir, details, monitor="val_mean_iou", keep=keep)
     callback.set_model(small_model())
     for epoch, score in enumerate(scores, start):
         callback.on_epoch_begin(epoch)
@@ -57,7 +58,7 @@ def test_what_a_kill_kept_out_of_the_index_is_removed(tmp_path, monkeypatch):
         callback.on_epoch_end(3, {"val_mean_iou": 0.4})  # And before it is.
     assert len(file_names(tmp_path)) == 4
     (folder / "vgg16_unet-mine.keras").touch()
-    keep_best(folder, 2)
+    keep_best(folder, 2, "mine")
     assert file_names(tmp_path) == [
         "vgg16_unet-002-0.2000.keras",
         "vgg16_unet-003-0.3000.keras",
@@ -68,7 +69,7 @@ def test_what_a_kill_kept_out_of_the_index_is_removed(tmp_path, monkeypatch):
 def test_without_an_index_no_checkpoint_is_removed(tmp_path):
     run_epochs(tmp_path, [0.1])
     (tmp_path / "checkpoints" / "index.json").unlink()
-    keep_best(tmp_path / "checkpoints", 1)
+    keep_best(tmp_path / "checkpoints", 1, "mine")
     assert file_names(tmp_path) == ["vgg16_unet-001-0.1000.keras"]
 
 
@@ -87,6 +88,27 @@ def test_a_repeated_epoch_ends_as_if_it_had_run_once(tmp_path):
         "vgg16_unet-003-0.2500.keras",
     ]
     assert [entry["epoch"] for entry in read_index(tmp_path / "checkpoints")] == [3, 2]
+
+
+def test_the_files_of_another_run_stay_and_do_not_count(tmp_path):
+    run_epochs(tmp_path, [0.5, 0.6, 0.9], run="another")
+    others = file_names(tmp_path)
+    run_epochs(tmp_path, [0.1, 0.2, 0.3])  # A new run, its state was removed.
+    own = ["vgg16_unet-002-0.2000.keras", "vgg16_unet-003-0.3000.keras"]
+    assert file_names(tmp_path) == sorted(own + others)
+    assert best_checkpoint(tmp_path).name == own[1]
+    # Both at once, where locking failed: the index may name the other's files.
+    run_epochs(tmp_path, [0.95], start=3, run="third")
+    run_epochs(tmp_path, [0.4], start=4)
+    assert {*others, "vgg16_unet-004-0.9500.keras"} <= set(file_names(tmp_path))
+    assert best_checkpoint(tmp_path).name == "vgg16_unet-005-0.4000.keras"
+
+
+def test_a_file_of_an_earlier_version_stays_in_the_index(tmp_path):
+    run_epochs(tmp_path, [0.5])
+    (tmp_path / "checkpoints" / file_names(tmp_path)[0]).write_bytes(b"of no run")
+    run_epochs(tmp_path, [0.6], start=1)
+    assert [entry["epoch"] for entry in read_index(tmp_path / "checkpoints")] == [2, 1]
 
 
 def test_an_unknown_monitor_names_the_scores(tmp_path):

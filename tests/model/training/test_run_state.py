@@ -6,7 +6,12 @@ import tensorflow as tf
 
 from lunar_tfds.atomic_files import atomic_path, remove_temporary_files, write_text
 from model.training.config import TrainConfig
-from model.training.run_config import check_config, run_config, write_config
+from model.training.run_config import (
+    check_config,
+    run_config,
+    run_name,
+    write_config,
+)
 from model.training.run_state import (
     Progress,
     Saver,
@@ -183,6 +188,30 @@ def test_another_configuration_is_refused_saying_what_differs(tmp_path):
     other |= {"dataset": other["dataset"] | {"source_fingerprint": "xyz"}}
     with pytest.raises(ValueError, match="source_fingerprint was 'abc' and is 'xyz'"):
         check_config(tmp_path, other)
+
+
+def test_a_run_goes_on_with_a_lower_learning_rate_and_says_so(tmp_path, caplog):
+    write_config(tmp_path, config(learning_rate=1.0))
+    (tmp_path / "state.npz").touch()
+    assert check_config(tmp_path, config(learning_rate=0.001)) == 5
+    assert "learning_rate was 1.0 and is 0.001 from here on" in caplog.text
+
+
+def test_a_run_keeps_its_name_until_its_state_is_gone(tmp_path):
+    first = run_name(tmp_path)
+    write_config(tmp_path, config() | {"run": first})
+    assert run_name(tmp_path) != first  # A start that failed: nothing was written.
+    (tmp_path / "state.npz").touch()
+    assert run_name(tmp_path) == first
+    (tmp_path / "config.json").write_text("[]")
+    assert run_name(tmp_path) != first
+
+
+def test_a_state_that_is_not_finite_is_refused_and_says_what_to_do(tmp_path):
+    broken = [tf.Variable([1.0, np.nan, 2.0]), tf.Variable(7, tf.int64)]
+    save_state(tmp_path, broken, a_progress())
+    with pytest.raises(ValueError, match="not finite.*Remove it.*another --workdir"):
+        load_state(tmp_path, some_variables())
 
 
 def test_a_foreign_config_is_refused(tmp_path):

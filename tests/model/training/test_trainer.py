@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from model.network.checkpoints import read_index
 from model.network.losses import build_loss
 from model.training import run_state, strategies
 from model.training.averaged_weights import BatchStatistics
+from model.training.checkpoints import BestCheckpoint
 from model.training.trainer import Interrupted
 from model.training.unfreezing import UnfreezeEncoder, later_variables
 from tests.support.small_run import (
+    DETAILS,
     STEPS,
     Scored,
     arrays,
@@ -318,6 +321,114 @@ def test_a_loss_that_is_not_finite_names_the_step(tmp_path):
             wants_state=saver.is_due,
         )
     assert not (tmp_path / "state.npz").exists()
+
+
+class Break(keras.callbacks.Callback):
+    """Sets one number of a variable after a step of the second epoch."""
+
+    def __init__(self, variable, value, step=STEPS - 1):
+        super().__init__()
+        self._variable, self._value, self._step = variable, value, step
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self._epoch, batch) == (1, self._step):
+            values = self._variable.numpy()
+            values.flat[0] = self._value
+            self._variable.assign(values)
+
+
+def first_kernel(trainer):
+    return trainer.model.trainable_variables[0]
+
+
+def moving_variance(trainer):
+    return trainer.model.layers[3].moving_variance
+
+
+def moment(trainer):
+    return trainer.optimizer.variables[-1]
+
+
+def average(trainer):
+    return trainer.averaged_weights.averages[0]
+
+
+@pytest.mark.parametrize(
+    ("find", "value"),
+    [
+        (first_kernel, np.nan),
+        (moving_variance, np.inf),
+        (moment, np.nan),
+        (average, np.nan),
+    ],
+)
+def test_what_is_not_finite_is_not_saved_and_the_last_good_state_stays(
+    find, value, tmp_path
+):
+    trainer = make_trainer(epochs=3, ema=0.5 if find is average else 0.0)
+    saver = run_state.Saver(tmp_path, trainer, minutes=10)
+    best = BestCheckpoint(tmp_path, DETAILS, monitor="val_mean_iou", keep=9)
+    with pytest.raises(FloatingPointError, match="after .* epoch 2 .*finite.*goes on"):
+        fit(
+            trainer,
+            3,
+            callbacks=[Break(find(trainer), value), best],
+            save_state=saver.save,
+        )
+    assert [e["epoch"] for e in read_index(tmp_path / "checkpoints")] == [1]
+    other = make_trainer(epochs=3, ema=0.5 if find is average else 0.0)
+    progress = run_state.load_state(tmp_path, other.variables)
+    assert (progress.epoch, progress.step) == (1, 0)
+
+
+@pytest.mark.parametrize("asked", ["wants_state", "wants_stop"])
+def test_what_is_not_finite_is_not_saved_inside_an_epoch(asked, tmp_path):
+    trainer = make_trainer(epochs=2)
+    saver = run_state.Saver(tmp_path, trainer, minutes=10)
+    begun = lambda: trainer.progress.epoch == 1  # noqa: E731
+    with pytest.raises(FloatingPointError, match="after step 1 of epoch 2"):
+        fit(
+            trainer,
+            2,
+            callbacks=[Break(moving_variance(trainer), np.nan, step=0)],
+            save_state=saver.save,
+            **{asked: begun},
+        )
+    assert run_state.read_progress(tmp_path).epoch == 1
+
+
+def test_a_validation_that_is_not_finite_saves_nothing(tmp_path):
+    def batches():
+        images, masks = arrays()
+        images[17] = np.inf
+        return images, masks
+
+    trainer = make_trainer()
+    saver = run_state.Saver(tmp_path, trainer, minutes=10)
+    best = BestCheckpoint(tmp_path, DETAILS, monitor="val_mean_iou", keep=1)
+    with pytest.raises(FloatingPointError, match="of epoch 1 the validation's loss is"):
+        fit(
+            trainer,
+            data=training_data(trainer.strategy),
+            batches=batches,
+            callbacks=[best],
+            save_state=saver.save,
+        )
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def test_float16_may_skip_steps_until_scaling_is_no_remedy():
+    trainer = make_trainer(precision="float16")
+    losses, norms = np.ones(1), np.full(1, np.inf)
+    trainer._check_finite(losses, norms, STEPS)
+    with pytest.raises(FloatingPointError, match="the loss is nan"):
+        trainer._check_finite(np.full(1, np.nan), norms, STEPS)
+    trainer.optimizer.dynamic_scale.assign(0.5)
+    with pytest.raises(FloatingPointError, match="the gradient's norm inf"):
+        trainer._check_finite(losses, norms, STEPS)
 
 
 def test_averaged_weights_are_what_is_scored_and_saved():
