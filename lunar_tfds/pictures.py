@@ -84,12 +84,12 @@ def overlay(
     Returns:
         uint8 [height, width, 3].
     """
-    drawn = borders(mask) if border_opacity is not None else None
+    drawn = None if border_opacity is None else borders(mask)
     result = np.empty((*mask.shape, 3), np.uint8)
     for rows in row_strips(mask.shape):
         is_ground = mask[rows] == palette.GROUND
         strength = np.where(is_ground, 0, opacity)
-        if drawn is not None:
+        if drawn is not None and border_opacity is not None:
             strength = np.where(drawn[rows] & ~is_ground, border_opacity, strength)
         strength = strength[..., np.newaxis]
         colors = palette.colorize(mask[rows])

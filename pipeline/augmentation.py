@@ -105,8 +105,8 @@ def draw(
         one, zero = tf.ones([batch_size]), tf.zeros([batch_size])
         names = ("angle", "shift_x", "shift_y", "bias", "noise", "noise_start")
         ones = ("scale", "flip_x", "flip_y", "gain", "gamma")
-        cast = {"cast": tf.ones([batch_size, 3])}
-        return dict.fromkeys(names, zero) | dict.fromkeys(ones, one) | cast
+        drawn = dict.fromkeys(names, zero) | dict.fromkeys(ones, one)
+        return drawn | {"cast": tf.ones([batch_size, 3])}
     uniform = tf.random.stateless_uniform(
         [NUM_DRAWS, batch_size], seed=tf.stack([tf.constant(seed, tf.int64), step])
     )

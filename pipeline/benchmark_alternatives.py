@@ -120,10 +120,14 @@ def opencv_warp(size: int, batch_size: int, source_size: tuple[int, int]) -> Ite
     matrix = cv2.getRotationMatrix2D((size / 2, size / 2), 5, 1.0)
     matrix[0] *= source_size[1] / size
     matrix[1] *= source_size[0] / size
-    shared = {"borderMode": cv2.BORDER_REFLECT}
     while True:
         for _ in range(batch_size):
             for pixels, method in ((image, cv2.INTER_LINEAR), (ids, cv2.INTER_NEAREST)):
-                flags = method | cv2.WARP_INVERSE_MAP
-                cv2.warpAffine(pixels, matrix, (size, size), flags=flags, **shared)
+                cv2.warpAffine(
+                    pixels,
+                    matrix,
+                    (size, size),
+                    flags=method | cv2.WARP_INVERSE_MAP,
+                    borderMode=cv2.BORDER_REFLECT,
+                )
         yield batch_size
