@@ -1,8 +1,15 @@
 """Fixtures shared by all tests."""
 
+import signal
+
 import pytest
 
 from tests.support import tiny_frames
+
+# What a shell starts in the background ignores Ctrl-C, and so would every process that
+# the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # 18 train, 3 validation and 3 test frames by the frozen hash, and 2 photos.
 NUM_FRAMES = 24
