@@ -69,7 +69,8 @@ def _pixels(file):
 
 
 def _ids(rgb):
-    red, green, blue = (rgb[..., channel] >= 100 for channel in range(3))
+    # Sky counts from half of its intensity on, rocks from the author's threshold.
+    red, green, blue = (rgb[..., k] >= least for k, least in enumerate((113, 100, 100)))
     return np.where(blue, 3, np.where(green, 2, np.where(red, 1, 0)))
 
 
