@@ -12,6 +12,7 @@ from lunar_tfds import palette
 # a header that claims far more is hostile.
 MAX_PIXELS = 64_000_000
 STRIP_PIXELS = 1 << 20
+ORIENTATION = 0x0112  # EXIF's tag.
 
 
 def to_png(
@@ -31,6 +32,28 @@ def to_png(
     image = Image.fromarray(np.ascontiguousarray(pixels))
     image.save(file, "PNG", pnginfo=info, compress_level=compress_level)
     return file.getvalue()
+
+
+def orientation_of(image: Image.Image) -> int:
+    """Returns EXIF's orientation, 1 to 8; 1, as stored, where EXIF is unreadable."""
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # Whatever is wrong with it, the picture is as it is stored.
+        return 1
+
+
+def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Returns pixels [height, width, ...] upright, by EXIF's orientation, 1 to 8.
+
+    Pillow's own function also rewrites the EXIF, and fails where a tag is odd.
+    """
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
 
 
 def class_colors(mask: np.ndarray) -> np.ndarray:

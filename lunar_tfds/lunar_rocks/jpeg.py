@@ -3,9 +3,9 @@
 import io
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from lunar_tfds.pictures import MAX_PIXELS
+from lunar_tfds.pictures import MAX_PIXELS, orientation_of, turn
 
 
 def to_rgb(data: bytes) -> np.ndarray:
@@ -24,7 +24,7 @@ def to_rgb(data: bytes) -> np.ndarray:
             )
         image.load()
         # A camera held upright stores its picture lying, and says so.
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        return turn(np.asarray(image.convert("RGB")), orientation_of(image))
     except Image.UnidentifiedImageError as error:
         raise ValueError("not a JPEG file, though it is called one") from error
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:

@@ -15,7 +15,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from lunar_tfds.pictures import MAX_PIXELS, row_strips
+from lunar_tfds.pictures import MAX_PIXELS, ORIENTATION, row_strips, turn
 from model.inference.bit_depth import DEPTHS, Picture, from_numbers
 
 # It logs what it dislikes about a file; what matters is raised.
@@ -29,7 +29,7 @@ _SGI = b"\x01\xda"
 START = 32  # Bytes of a file that tell most of its kinds.
 _MAX_SAMPLES = 1 << 30  # Bytes of a TIFF's samples, unpacked.
 # TIFF's tags.
-_ORIENTATION, _MAX_VALUE, _MAX_SAMPLE = 274, 281, 341
+_MAX_VALUE, _MAX_SAMPLE = 281, 341
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2  # Its photometric interpretations.
 _ALPHA = 2  # A further sample by which colours are not yet multiplied.
 
@@ -91,17 +91,6 @@ def flat(pixels: np.ndarray, declared: int | None) -> Picture:
     return Picture(pixels, declared)
 
 
-def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Returns pixels [height, width, ...] upright, by EXIF's orientation, 1 to 8."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
-
-
 def _over_black(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Returns pixels as they show over black; opaque is the depth that holds alpha."""
     depth = next(bits for bits in DEPTHS if not int(alpha.max()) >> bits)
@@ -140,7 +129,7 @@ def _exif_orientation(content: bytes) -> int:
     try:
         exif = Image.Exif()
         exif.load(content)
-        return int(exif.get(_ORIENTATION, 1))
+        return int(exif.get(ORIENTATION, 1))
     except Exception:  # Whatever is wrong with it, the picture is as it is stored.
         return 1
 
@@ -223,7 +212,7 @@ def _tiff_page(page: Any) -> Picture:
         bits = declared or 8 * pixels.dtype.itemsize
         white = max((1 << bits) - 1, int(pixels.max()))
         pixels, declared = (white - pixels).astype(pixels.dtype), white.bit_length()
-    orientation = page.tags.get(_ORIENTATION)
+    orientation = page.tags.get(ORIENTATION)
     pixels = turn(pixels, orientation.value if orientation else 1)
     return flat(pixels, declared)
 

@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 from PIL import Image
 
+from lunar_tfds.pictures import orientation_of, turn
 from model.inference import bit_depth as depths
 from model.inference import deep_images
 from model.inference.bit_depth import Picture
@@ -18,7 +19,6 @@ POSTSCRIPT = frozenset(("EPS",))
 HEIF_SUFFIXES = frozenset((".heic", ".heif", ".hif"))
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _SIXTEEN_BIT = frozenset(("I", "I;16", "I;16B", "I;16L", "I;16N"))
-_ORIENTATION = 0x0112  # EXIF's tag.
 
 
 def read_image(path: str | pathlib.Path, bit_depth: int | None = None) -> np.ndarray:
@@ -89,7 +89,7 @@ def _decode_with_pillow(data: bytes) -> Picture:
     deep_images.check_size(*image.size)
     image.load()
     picture = _picture_of(image)
-    upright = deep_images.turn(picture.pixels, _orientation_of(image))
+    upright = turn(picture.pixels, orientation_of(image))
     return Picture(upright, picture.declared)
 
 
@@ -104,14 +104,6 @@ def pillow_formats() -> tuple[str, ...]:
         pillow_heif.register_heif_opener()
     Image.init()
     return tuple(name for name in Image.OPEN if name not in POSTSCRIPT)
-
-
-def _orientation_of(image: Image.Image) -> int:
-    """Returns EXIF's orientation, 1 to 8; 1, as stored, where EXIF is unreadable."""
-    try:
-        return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:
-        return 1
 
 
 def _picture_of(image: Image.Image) -> Picture:
