@@ -26,12 +26,7 @@ LOCALHOST = "127.0.0.1"
 class AppConfig:
     """Settings of the app."""
 
-    checkpoint: str | None = setting(
-        None,
-        "The weights chosen at first: a .keras file, a workdir: its best, or starter. "
-        f"By default {DEFAULT_WORKDIR}, or starter where that holds no run.",
-        is_path=True,
-    )
+    checkpoint: str | None = common.checkpoint_or_starter()  # Chosen at first.
     host: str = setting(
         LOCALHOST, "Address to listen at; 0.0.0.0 opens the app to the network."
     )

@@ -3,6 +3,7 @@
 from typing import Any
 
 from lunar_tfds import settings
+from model.network.checkpoints import DEFAULT_WORKDIR
 
 # Besides `command_line`'s 0 (done), 1 (an error) and 130 (Ctrl-C).
 # predict: some image could not be read and was left out.
@@ -28,6 +29,16 @@ def tile() -> Any:
     return settings.setting(
         False,
         "Cut photos larger than a training frame (720x480) into overlapping tiles.",
+    )
+
+
+def checkpoint_or_starter() -> Any:
+    """Returns the field of --checkpoint where the starter stands in for a run."""
+    return settings.setting(
+        None,
+        "A .keras file, a workdir: its best, or starter. By default "
+        f"{DEFAULT_WORKDIR}, or starter where that holds no run.",
+        is_path=True,
     )
 
 

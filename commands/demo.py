@@ -122,10 +122,12 @@ def has_starter() -> bool:
     return True
 
 
-def print_results(output: pathlib.Path, workdir: pathlib.Path, weights: str) -> None:
+def print_results(
+    output: pathlib.Path, workdir: pathlib.Path, weights: str, *, with_starter: bool
+) -> None:
     """Prints the scores and where the pictures and the report are."""
     reports = {f"trained from {pathlib.Path(weights).name}": output / "report"}
-    if has_starter():
+    if with_starter:
         reports["starter"] = output / "report_starter"
     found = [json.loads((r / "metrics.json").read_text()) for r in reports.values()]
     print(f"\n=== Results on {found[0]['num_examples']} unseen drawn scenes")
@@ -190,9 +192,10 @@ def demo(config: DemoConfig) -> None:
         *(f"--num_scenes={config.num_unseen}", "--seed=1"),
     )
     try_checkpoint("the best checkpoint", workdir, output)
-    if has_starter():
+    with_starter = has_starter()
+    if with_starter:
         try_checkpoint("the starter", starter.NAME, output, suffix="_starter")
-    print_results(output, workdir, weights)
+    print_results(output, workdir, weights, with_starter=with_starter)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

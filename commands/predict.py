@@ -26,7 +26,6 @@ from model.inference.predictor import Predictor, default_checkpoint
 from model.inference.rock_files import CocoFile, RockTable
 from model.inference.segmenting import segment
 from model.inference.video import count_frames, is_video, with_frames
-from model.network.checkpoints import DEFAULT_WORKDIR
 from model.network.extras import need
 from model.network.precision import POLICIES
 
@@ -35,12 +34,7 @@ from model.network.precision import POLICIES
 class PredictConfig:
     """Settings of a prediction."""
 
-    checkpoint: str | None = setting(
-        None,
-        "A .keras file, a workdir: its best, or starter. By default "
-        f"{DEFAULT_WORKDIR}, or starter where that holds no run.",
-        is_path=True,
-    )
+    checkpoint: str | None = common.checkpoint_or_starter()
     images: str | None = setting(
         None,
         "An image, folder, zip or quoted glob.",

@@ -120,28 +120,27 @@ def find(builder: tfds.core.DatasetBuilder, selection: Selection) -> Examples:
 
 def num_shared(one: Examples, other: Examples) -> int:
     """Returns how many examples of one dataset are in both."""
-    return len(_places(one) & _places(other))
+    left, right = _offsets_by_file(one), _offsets_by_file(other)
+    both = left.keys() & right.keys()
+    return sum(len(np.intersect1d(left[file], right[file])) for file in both)
 
 
-def _places(examples):
-    """Returns the (file, first byte) of each example."""
-    counts = np.diff(examples.file_ends, prepend=0)
-    files = np.repeat(examples.filenames, counts).tolist()
-    return set(zip(files, examples.offsets.tolist(), strict=True))
+def _offsets_by_file(examples):
+    """Returns the first bytes of the examples in each file; a split may name it twice.
+
+    No Python object for each example: there may be a million.
+    """
+    parts = np.split(examples.offsets, examples.file_ends[:-1])
+    found: dict[str, np.ndarray] = {}
+    for file, part in zip(examples.filenames, parts, strict=False):
+        found[file] = np.concatenate([found[file], part]) if file in found else part
+    return found
 
 
 def frame_ids(builder: tfds.core.DatasetBuilder, selection: Selection) -> list[str]:
     """Returns the id of each example, without decoding any; errors as `find`."""
-    examples = find(builder, selection)
-    spec = {"frame_id": tf.io.FixedLenFeature([], tf.string)}
-
-    def parse(number):
-        return tf.io.parse_single_example(examples.read(number), spec)["frame_id"]
-
-    dataset = execution.ready(
-        execution.mapped(tf.data.Dataset.range(len(examples)), parse)
-    )
-    return [frame_id.decode() for frame_id in dataset.as_numpy_iterator()]
+    batches = _parsed(find(builder, selection), {"frame_id": tf.string})
+    return [i.decode() for batch in batches for i in batch["frame_id"]]
 
 
 def _check_defects(builder, exclude_defects):
@@ -227,16 +226,25 @@ def _labels(examples, defects):
 
 
 def _read_labels(examples, defects):
-    spec = {"frame_id": tf.io.FixedLenFeature([], tf.string)}
-    spec |= {f"defects/{d}": tf.io.FixedLenFeature([], tf.int64) for d in defects}
+    flags = [f"defects/{name}" for name in defects]
+    numbers, defective = [], []
+    for batch in _parsed(
+        examples, {"frame_id": tf.string} | dict.fromkeys(flags, tf.int64)
+    ):
+        numbers += [int(i) if i.isdigit() else -1 for i in batch["frame_id"]]
+        found = np.zeros(len(batch["frame_id"]), bool)
+        for name in flags:
+            found |= batch[name] != 0
+        defective.append(found)
+    return np.array(numbers), np.concatenate(defective)
+
+
+def _parsed(examples, types):
+    """Yields batches of features by name, numpy arrays, without decoding a picture."""
+    spec = {name: tf.io.FixedLenFeature([], kind) for name, kind in types.items()}
 
     def parse(number):
-        parsed = tf.io.parse_single_example(examples.read(number), spec)
-        flags = [parsed[f"defects/{d}"] != 0 for d in defects]
-        return parsed["frame_id"], tf.reduce_any(tf.stack([False, *flags]))
+        return tf.io.parse_single_example(examples.read(number), spec)
 
-    dataset = tf.data.Dataset.range(len(examples))
-    dataset = execution.ready(execution.mapped(dataset, parse).batch(1024))
-    batches = list(dataset.as_numpy_iterator())
-    frame_ids = [int(i) if i.isdigit() else -1 for b in batches for i in b[0]]
-    return np.array(frame_ids), np.concatenate([flags for _, flags in batches])
+    dataset = execution.mapped(tf.data.Dataset.range(len(examples)), parse)
+    return execution.ready(dataset.batch(1024)).as_numpy_iterator()

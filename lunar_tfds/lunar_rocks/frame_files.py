@@ -68,7 +68,7 @@ def find_frames(
     """
     files, problems = _by_kind(names)
     mask_kinds = kaggle_layout.masks_among(names)
-    for frame_id, missing in missing_partners(names).items():
+    for frame_id, missing in _missing(files, mask_kinds).items():
         problems[frame_id] = "missing partner: " + ", ".join(
             f"no {kaggle_layout.frame_file(kind, frame_id)}" for kind in missing
         )
@@ -100,7 +100,12 @@ def missing_partners(names: Collection[str]) -> dict[str, list[str]]:
         names: names of files in the source, relative to the dataset's root.
     """
     files, _ = _by_kind(names)
-    kinds = (RENDER, *kaggle_layout.masks_among(names))
+    return _missing(files, kaggle_layout.masks_among(names))
+
+
+def _missing(files, mask_kinds):
+    """Returns what `missing_partners` does, of the files by kind and id."""
+    kinds = (RENDER, *mask_kinds)
     missing = {}
     for frame_id in sorted(set().union(*(files[kind] for kind in kinds))):
         if lacking := [kind for kind in kinds if frame_id not in files[kind]]:

@@ -40,13 +40,11 @@ class Data:
         self._config, self._builder, self._strategy = config, builder, strategy
         self._training = self._selection(config.train_split)
         self._validation = self._selection(config.validation_split)
-        self.train_examples = self._count("train_split", self._training)
-        self.validation_examples = self._count("validation_split", self._validation)
-        shared = records.num_shared(
-            records.find(builder, self._training),
-            records.find(builder, self._validation),
-        )
-        if shared:
+        training = self._find("train_split", self._training)
+        validation = self._find("validation_split", self._validation)
+        self.train_examples = len(training)
+        self.validation_examples = len(validation)
+        if shared := records.num_shared(training, validation):
             logging.warning(
                 "%d of the %d frames of --validation_split are in --train_split, too: "
                 "the best checkpoint is picked on frames that were trained on.",
@@ -62,11 +60,11 @@ class Data:
             split = resolve_split(self._builder, split)
         return self._config.selection(split)
 
-    def _count(self, flag, selection):
-        count = batching.num_examples(self._builder, selection)
-        if not count:
+    def _find(self, flag, selection):
+        examples = records.find(self._builder, selection)
+        if not len(examples):
             raise ValueError(f"--{flag} has no example. Choose another split")
-        return count
+        return examples
 
     def training(self, epoch: int, step: int) -> tf.distribute.DistributedDataset:
         """Returns the training batches from there on, without end."""

@@ -216,7 +216,7 @@ def build_trainer(
             num_classes=len(CLASS_NAMES),
             image_size=config.image_size,
             encoder_weights=weights,
-            frozen_blocks=config.blocks_frozen if weights else 0,
+            frozen_blocks=0,
             normalize_skips=config.normalize_skips,
             synchronized_batch_norm=strategy.num_replicas_in_sync > 1,
         )

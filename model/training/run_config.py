@@ -14,6 +14,7 @@ from absl import logging
 from lunar_tfds.atomic_files import write_json
 from lunar_tfds.opening import identity
 from lunar_tfds.settings import as_dict, from_dict
+from model.network import starter
 from model.training.checkpoints import new_run
 from model.training.config import TrainConfig
 from model.training.run_state import STATE_FILE
@@ -25,7 +26,7 @@ MAY_CHANGE = frozenset(
     keep_checkpoints steps_per_call save_minutes panels epochs""".split()
 )
 # Weights to start from that are no paths.
-_NAMES = {None, "none", "imagenet", "starter"}
+_NAMES = {None, "none", "imagenet", starter.NAME}
 # Settings that do, but that a run which broke down must be able to change to go on.
 _CALMER = frozenset(("learning_rate", "clip_norm"))
 
