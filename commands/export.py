@@ -18,7 +18,8 @@ from lunar_tfds.ownership import owned
 from lunar_tfds.settings import at_least, setting
 from model.export import formats, placement, verification
 from model.export.card import artifact_card
-from model.export.sample_images import calibration_images
+from model.export.sample_images import FEWEST_IMAGES, calibration_images
+from model.export.serving import Source, details_of
 from model.inference.output_folder import make_output_folder
 from model.inference.predictor import Predictor, checkpoint_setting
 from pipeline import batching
@@ -45,11 +46,12 @@ class ExportConfig:
     data_dir: str | None = settings.data_dir()
     split: str = settings.split("validation", "Split to score the artifact on.")
     calibration_split: str = setting("train", "Split of int8's calibration images.")
-    calibration_images: int = setting(100, "How many of them.", at_least(1))
+    calibration_images: int = setting(100, "How many of them.", at_least(FEWEST_IMAGES))
     allow_drop: bool = setting(
         False,
         "Keep the artifact though its mean IoU is over "
-        f"{verification.LARGEST_DROP} lower.",
+        f"{verification.LARGEST_DROP} lower, or a class's over "
+        f"{verification.LARGEST_CLASS_DROP}.",
     )
 
     def __post_init__(self):
@@ -93,30 +95,31 @@ def _export(config: ExportConfig, output: pathlib.Path) -> int:
         Selection(split, kind) for split in (config.split, config.calibration_split)
     )
     examples = batching.example_dataset(builder, scored)
-    images = (
-        list(
-            calibration_images(
-                batching.example_dataset(builder, calibrated),
-                predictor.image_size,
-                config.calibration_images,
-            )
+    source = Source(
+        predictor.model,
+        predictor.image_size,
+        details_of(predictor),
+        calibration_images(
+            batching.example_dataset(builder, calibrated),
+            predictor.image_size,
+            config.calibration_images,
+            config.calibration_split,
         )
         if chosen.is_calibrated
-        else ()
+        else (),
     )
     with placement.work_folder(output) as folder:
         made = folder / output.name
         with placement.clear_errors(output):
-            formats.write(
-                predictor.model, predictor.image_size, made, config.format, images
-            )
-        before, after = verification.compare(predictor, made, config.format, examples)
-        drop = before.mean_iou - after.mean_iou
-        if drop > verification.LARGEST_DROP and not config.allow_drop:
+            formats.write(source, made, config.format)
+        before = verification.measure_checkpoint(predictor, examples)
+        after = verification.measure_artifact(predictor, made, config.format, examples)
+        falls = verification.falls(before, after, predictor.class_names)
+        if falls and not config.allow_drop:
             logging.error(
-                "The mean IoU falls from %.4f to %.4f, by more than %s, so %s was not "
-                "written. Pass --allow_drop to keep it, or use another --format.",
-                *(before.mean_iou, after.mean_iou, verification.LARGEST_DROP, output),
+                "The artifact scores clearly lower: %s. So %s was not written. Pass "
+                "--allow_drop to keep it, or use another --format.",
+                *("; ".join(falls), output),
             )
             return common.EXIT_WORSE
         # The card first: it tells the next export that the artifact is its own.

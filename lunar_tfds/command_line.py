@@ -41,6 +41,8 @@ EXTRA_OF = {
     "tf2onnx": "export",
     "onnx": "export",
     "onnxruntime": "export",
+    "ai_edge_litert": "export",
+    "ai_edge_quantizer": "export",
     "torch": "bench",
     "albumentations": "bench",
     "cv2": "bench",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from lunar_tfds.cores import num_cores
 from model.evaluation.model_card import model_card
-from model.export import verification
+from model.export import formats
 from model.export.placement import card_heading
 from model.export.verification import Measured
 from model.inference.predictor import Predictor
@@ -46,8 +46,10 @@ def artifact_card(
         "",
         f"Scored on {checkpoint.metrics['num_examples']} frames of `{split}` at the "
         "masks' own resolution by running the file itself. Latency is the median of "
-        f"{verification.TIMED_RUNS} runs of one image on {num_cores()} CPU cores, "
-        "resizing and reading not counted.",
+        f"{formats.TIMED_RUNS} runs of one image on {num_cores()} CPU cores, resizing "
+        "and reading not counted; memory is all that a process held at most which did "
+        "nothing else. The file names its classes, colours, input size and checkpoint "
+        "(docs/deployment.md).",
         "",
         *(f"| {' | '.join(row)} |" for row in _table((checkpoint, artifact), names)),
     ]
@@ -66,8 +68,14 @@ def _table(both: tuple[Measured, Measured], names: Sequence[str]) -> list[list[s
             for name in names
         ),
         ["size, MB", *(f"{one.size_bytes / 1e6:.1f}" for one in both)],
-        ["latency, ms an image", *(f"{one.latency_ms:.1f}" for one in both)],
+        ["latency, ms an image", *(f"{one.cost.latency_ms:.1f}" for one in both)],
+        ["memory, MB", *(megabytes(one.cost.memory_bytes) for one in both)],
     ]
+
+
+def megabytes(num_bytes: int | None) -> str:
+    """Returns bytes as a table has them, in MB."""
+    return "not measured" if num_bytes is None else f"{num_bytes / 1e6:.0f}"
 
 
 def _number(value):

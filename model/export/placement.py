@@ -17,7 +17,13 @@ from lunar_tfds.command_line import tensorflow_message
 from model.export.formats import FORMATS
 
 # What TensorFlow writes into the folder of a SavedModel.
-_SAVED_MODEL_ENTRIES = {"saved_model.pb", "fingerprint.pb", "variables", "assets"}
+_SAVED_MODEL_ENTRIES = {
+    "saved_model.pb",
+    "fingerprint.pb",
+    "variables",
+    "assets",
+    "assets.extra",
+}
 
 
 def card_path(output: pathlib.Path) -> pathlib.Path:

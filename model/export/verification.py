@@ -1,10 +1,8 @@
-"""An artifact beside its checkpoint: scores, size and latency, by running the file."""
+"""An artifact beside its checkpoint: scores, size and cost, by running the file."""
 
 import dataclasses
 import pathlib
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -12,14 +10,15 @@ import numpy as np
 import tensorflow as tf
 
 from model.evaluation import scoring, summary
-from model.export import formats
+from model.export import formats, runtimes
+from model.export.runtimes import Artifact, Cost
+from model.export.serving import Source
 from model.inference.predictor import Predictor
 from model.network.checkpoints import inference_copy
 
-# A larger fall of the mean IoU is a fault of the artifact.
-LARGEST_DROP = 0.01
-# Latency is the median of so many runs, after one that does not count.
-TIMED_RUNS = 9
+# Larger falls of the mean IoU and of a class's IoU are faults of the artifact.
+LARGEST_DROP = 0.005
+LARGEST_CLASS_DROP = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,13 +29,13 @@ class Measured:
         title: `checkpoint`, or the name of the format.
         metrics: dict, see `summary.summarize`.
         size_bytes: of the file, or of all files in the folder.
-        latency_ms: median time for one image on the CPU, ms.
+        cost: of one image.
     """
 
     title: str
     metrics: dict[str, Any]
     size_bytes: int
-    latency_ms: float
+    cost: Cost
 
     @property
     def mean_iou(self) -> float:
@@ -44,40 +43,90 @@ class Measured:
         return self.metrics["mean_iou"]
 
 
-def compare(
+def measure_checkpoint(predictor: Predictor, examples: tf.data.Dataset) -> Measured:
+    """Returns what was measured of a predictor's checkpoint on examples.
+
+    Its memory is not: it is that of the whole of TensorFlow and Keras.
+    """
+    size = predictor.image_size
+    image = np.zeros((1, size, size, 3), np.uint8)
+    run = on_cpu(predictor.model, size)
+    return Measured(
+        "checkpoint",
+        _score(predictor, examples, "checkpoint"),
+        size_bytes(predictor.path),
+        Cost(runtimes.median_ms(run, image, formats.TIMED_RUNS), None),
+    )
+
+
+def measure_artifact(
     predictor: Predictor, path: pathlib.Path, kind: str, examples: tf.data.Dataset
-) -> tuple[Measured, Measured]:
-    """Returns what was measured of the checkpoint and of the artifact.
+) -> Measured:
+    """Returns what was measured of an artifact.
 
     Args:
         predictor: of the checkpoint.
         path: the artifact.
         kind: its format.
-        examples: to score both on, see `batching.example_dataset`.
+        examples: to score it on, see `batching.example_dataset`.
     """
-    artifact = formats.load(path, kind)
-    replaced = Predictor(predictor.path, network=_as_network(artifact), batch_size=1)
-    size = predictor.image_size
-    image = np.zeros((1, size, size, 3), np.uint8)
-    return (
-        Measured(
-            "checkpoint",
-            score(predictor, examples, "checkpoint"),
-            size_bytes(predictor.path),
-            latency_ms(on_cpu(predictor.model, size), image),
-        ),
-        Measured(
-            kind,
-            score(replaced, examples, kind),
-            size_bytes(path),
-            latency_ms(artifact, image),
-        ),
+    network = _as_network(formats.load(path, kind))
+    replaced = Predictor(predictor.path, network=network, batch_size=1)
+    return Measured(
+        kind,
+        _score(replaced, examples, kind),
+        size_bytes(path),
+        formats.cost(path, kind, predictor.image_size),
     )
 
 
-def score(
-    predictor: Predictor, examples: tf.data.Dataset, title: str
-) -> dict[str, Any]:
+def falls(
+    checkpoint: Measured, artifact: Measured, class_names: Sequence[str]
+) -> list[str]:
+    """Returns what scores clearly lower in the artifact, in words; empty if none."""
+    before, after = checkpoint.metrics, artifact.metrics
+    pairs = [("mean IoU", before["mean_iou"], after["mean_iou"], LARGEST_DROP)]
+    pairs += [
+        (
+            f"IoU of {name}",
+            before["iou_per_class"][name],
+            after["iou_per_class"][name],
+            LARGEST_CLASS_DROP,
+        )
+        for name in class_names
+    ]
+    return [
+        f"{name} from {old:.4f} to {new:.4f} (at most {limit} is allowed)"
+        for name, old, new, limit in pairs
+        if None not in (old, new) and old - new > limit
+    ]
+
+
+def on_cpu(model: keras.Model, image_size: int) -> Artifact:
+    """Returns a network as a function like an artifact, with its weights on the CPU.
+
+    A copy: on a machine with a GPU the model's own weights lie there, and each run on
+    the CPU would copy them first, which no artifact has to do.
+    """
+    with tf.device(runtimes.CPU):
+        source = Source(inference_copy(model), image_size)
+        call = source.function.get_concrete_function()
+
+    def run(images):
+        with tf.device(runtimes.CPU):
+            outputs = call(tf.constant(images))
+        return outputs["mask"].numpy(), outputs["probabilities"].numpy()
+
+    return run
+
+
+def size_bytes(path: pathlib.Path) -> int:
+    """Returns the bytes of a file or of all files in a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _score(predictor, examples, title):
     """Returns the metrics of a predictor on examples, see `summary.summarize`."""
     print(f"Scoring the {title}")
     progress = keras.utils.Progbar(int(examples.cardinality()), unit_name="frame")
@@ -88,40 +137,6 @@ def score(
         progress=progress.update,
     )
     return summary.summarize(scored)
-
-
-def on_cpu(model: keras.Model, image_size: int) -> formats.Artifact:
-    """Returns a network as a function like an artifact, with its weights on the CPU.
-
-    A copy: on a machine with a GPU the model's own weights lie there, and each run on
-    the CPU would copy them first, which no artifact has to do.
-    """
-    with tf.device(formats.CPU):
-        serve, image = formats.serving(inference_copy(model), image_size)
-        call = tf.function(serve, [image], autograph=False).get_concrete_function()
-
-    def run(images):
-        with tf.device(formats.CPU):
-            outputs = call(tf.constant(images))
-        return outputs["mask"].numpy(), outputs["probabilities"].numpy()
-
-    return run
-
-
-def latency_ms(run: Callable[[np.ndarray], Any], image: np.ndarray) -> float:
-    """Returns the median time of `run(image)` in milliseconds."""
-    times = []
-    for _ in range(TIMED_RUNS + 1):
-        start = time.perf_counter()
-        run(image)
-        times.append(time.perf_counter() - start)
-    return 1000 * statistics.median(times[1:])
-
-
-def size_bytes(path: pathlib.Path) -> int:
-    """Returns the bytes of a file or of all files in a folder."""
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _as_network(artifact):

@@ -10,7 +10,8 @@ from commands import common, export
 from commands.export import ExportConfig
 from lunar_tfds.ownership import owned
 from model.evaluation import bootstrap
-from model.export import formats, verification
+from model.export import benchmark, formats, sample_images, verification
+from model.export.runtimes import Cost
 from tests.support import stand_in
 
 
@@ -21,8 +22,14 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def fast(monkeypatch):
-    monkeypatch.setattr(verification, "TIMED_RUNS", 2)
+    monkeypatch.setattr(formats, "TIMED_RUNS", 2)
     monkeypatch.setattr(bootstrap, "BOOTSTRAP_RESAMPLES", 20)
+
+
+@pytest.fixture
+def unmeasured(monkeypatch):
+    """Starts no process to measure an artifact in: one that has TensorFlow is slow."""
+    monkeypatch.setattr(formats, "cost", lambda *_: Cost(1.0, None))
 
 
 @pytest.fixture
@@ -89,7 +96,9 @@ def test_an_artifact_is_scored_beside_its_checkpoint(tmp_path, run, kind):
     assert "uint8 [N, 64, 64, 3]" in text and "CC BY-NC-SA" in text
 
 
-def test_a_fall_of_quality_fails_unless_allowed(tmp_path, run, monkeypatch, caplog):
+def test_a_fall_of_quality_fails_unless_allowed(
+    tmp_path, run, unmeasured, monkeypatch, caplog
+):
     def broken(path, kind):
         def sky(images):
             mask = np.ones(images.shape[:3], np.int32)
@@ -119,7 +128,7 @@ def test_it_runs_from_python(tmp_path, checkpoint, tiny_data_dir, monkeypatch):
 
 
 def test_its_own_work_is_replaced_and_that_of_others_is_not(
-    tmp_path, run, checkpoint, caplog
+    tmp_path, run, unmeasured, checkpoint, caplog
 ):
     flags = ("--format=saved_model", f"--output={tmp_path / 'm'}")
     assert run(*flags) == run(*flags) == 0
@@ -158,9 +167,9 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path, run, caplog):
         (f"--data_dir={tmp_path}", "tfds build"),
         ("--split=nothing", "no split"),
         (f"--output={tmp_path / 'file' / 'm'}", "a file lies at"),
-        ("--calibration_images=0", "must be at least 1"),
-        ("--calibration_images=8", "does nothing with --format=onnx"),
-        ("--calibration_split=test", "or use --format=litert_int8"),
+        ("--calibration_images=0", "must be at least 8"),
+        ("--calibration_images=9", "does nothing with --format=onnx"),
+        ("--calibration_split=test", "or use --format=onnx_int8 or litert_int8"),
     ):
         caplog.clear()
         status = run("--format=onnx", f"--output={tmp_path / 'out' / 'm'}", flag)
@@ -181,7 +190,49 @@ def test_wrong_splits_are_refused_before_anything_is_written(
         assert "no split 'nothing'" in caplog.text
 
 
-def test_an_interrupted_export_leaves_what_was_there(tmp_path, run, monkeypatch):
+def test_unfit_calibration_images_are_refused_before_anything_is_written(
+    tmp_path, run, monkeypatch, caplog
+):
+    def write(*_):
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setattr(formats, "write", write)
+    flags = ("--format=onnx_int8", f"--output={tmp_path / 'm.onnx'}")
+    assert run(*flags, "--calibration_split=train[:2]") == 1
+    assert "train[:2] holds 2 frames, and int8 needs 8 or more" in caplog.text
+    monkeypatch.setattr(sample_images, "FEWEST_IMAGES", 1)
+    ground = {"image": np.zeros((8, 8, 3), np.uint8), "mask": np.zeros((8, 8), int)}
+    with pytest.raises(ValueError, match="shows no sky and no small_rock and no"):
+        sample_images.calibration_images(
+            tf.data.Dataset.from_tensors(ground), 16, 9, "photos"
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_benchmark_puts_every_format_beside_the_checkpoint(
+    checkpoint, tiny_data_dir, capsys
+):
+    config = benchmark.BenchmarkConfig(
+        *(str(checkpoint), ("onnx", "litert_int8"), str(tiny_data_dir), "validation"),
+        calibration_images=8,
+    )
+    measured = benchmark.measure(config)
+    assert [one.title for one in measured] == ["checkpoint", "onnx", "litert_int8"]
+    assert measured[1].mean_iou == pytest.approx(measured[0].mean_iou, abs=1e-3)
+    sizes = [one.size_bytes for one in measured]
+    assert min(sizes) > 0 and len(set(sizes)) == 3
+    header, _, *rows = benchmark.table(measured).splitlines()
+    assert header.startswith("| format | mean IoU | ground | sky |")
+    assert [row.split(" | ")[0] for row in rows] == [
+        "| checkpoint",
+        "| onnx",
+        "| litert_int8",
+    ]
+
+
+def test_an_interrupted_export_leaves_what_was_there(
+    tmp_path, run, unmeasured, monkeypatch
+):
     flags = ("--format=saved_model", f"--output={tmp_path / 'm'}")
     assert run(*flags) == 0
     before = {path: path.stat().st_ino for path in tmp_path.rglob("*")}
@@ -189,6 +240,6 @@ def test_an_interrupted_export_leaves_what_was_there(tmp_path, run, monkeypatch)
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(verification, "compare", interrupted)
+    monkeypatch.setattr(verification, "measure_artifact", interrupted)
     assert run(*flags) == 130
     assert {path: path.stat().st_ino for path in tmp_path.rglob("*")} == before

@@ -4,12 +4,15 @@ import warnings
 import numpy as np
 import pytest
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 
-from model.export import formats
+from model.export import formats, onnx_files
+from model.export.serving import Source
 from model.network.precision import policy
 from tests.support import stand_in
 
 SIZE = 32
+DETAILS = {"name": "mine", "class_names": ["a", "b"], "image_size": SIZE}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,8 @@ def written(model, images, tmp_path_factory):
         if kind not in paths:
             (folder / kind).mkdir()
             path = folder / kind / f"m{formats.FORMATS[kind].suffix}"
-            formats.write(model, SIZE, path, kind, images)
+            source = Source(model, SIZE, DETAILS, list(images) * 2)
+            formats.write(source, path, kind)
             paths[kind] = path
         return paths[kind]
 
@@ -45,7 +49,7 @@ def expected(model, images):
 
 
 # Largest difference of a probability. int8 has 256 levels for all activations.
-TOLERANCES = {"litert_fp16": 0.02, "litert_int8": 0.5}
+TOLERANCES = {"litert_fp16": 0.02, "litert_int8": 0.5, "onnx_int8": 0.5}
 
 
 @pytest.mark.parametrize("kind", formats.FORMATS)
@@ -65,6 +69,7 @@ def test_an_artifact_gives_what_the_model_gives(written, model, images, kind):
         )
         assert (mask == reference.argmax(-1)).mean() > 0.98
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+    assert formats.details(path, kind) == DETAILS
 
 
 def test_a_saved_model_has_a_serving_signature(written):
@@ -89,10 +94,26 @@ def test_onnx_names_and_types(written):
     onnx.checker.check_model(loaded)
     names = [value.name for value in (*loaded.graph.input, *loaded.graph.output)]
     assert names == ["image", "mask", "probabilities"]
+    versions = {o.domain: o.version for o in loaded.opset_import}
+    assert versions[""] == onnx_files.ONNX_OPSET
+
+
+def test_onnx_in_int8_has_kernels_of_int8_with_a_scale_per_channel(written):
+    onnx = pytest.importorskip("onnx")
+    graph = onnx.load(written("onnx_int8")).graph
+    weights = {w.name: onnx.numpy_helper.to_array(w) for w in graph.initializer}
+    made_by = {node.output[0]: node for node in graph.node}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    assert convolutions
+    for node in convolutions:
+        image, kernel = (made_by[name] for name in node.input[:2])
+        assert image.op_type == kernel.op_type == "DequantizeLinear"
+        values, scales = (weights[name] for name in kernel.input[:2])
+        assert values.dtype == np.int8 and scales.shape == values.shape[:1]
 
 
 def test_int8_holds_no_float_convolution(written):
-    interpreter = tf.lite.Interpreter(str(written("litert_int8")))
+    interpreter = Interpreter(str(written("litert_int8")))
     interpreter.allocate_tensors()
     kinds = {
         op["op_name"]: interpreter.get_tensor_details()[op["inputs"][0]]["dtype"]
@@ -108,7 +129,7 @@ def test_a_network_trained_in_bfloat16_is_exported_in_float32(tmp_path, images, 
         mixed = stand_in.build(SIZE, blur=3)
     assert mixed.layers[1].compute_dtype == "bfloat16"
     path = tmp_path / f"m{formats.FORMATS[kind].suffix}"
-    formats.write(mixed, SIZE, path, kind)
+    formats.write(Source(mixed, SIZE), path, kind)
     mask, _ = formats.load(path, kind)(images)
     reference = expected(stand_in.build(SIZE, blur=3), images).argmax(-1)
     np.testing.assert_array_equal(mask, reference)
@@ -116,9 +137,9 @@ def test_a_network_trained_in_bfloat16_is_exported_in_float32(tmp_path, images, 
 
 def test_what_cannot_be_written_is_refused_before_anything_is(tmp_path, model):
     with pytest.raises(ValueError, match="calibration"):
-        formats.write(model, SIZE, tmp_path / "m.tflite", "litert_int8")
+        formats.write(Source(model, SIZE), tmp_path / "m.tflite", "litert_int8")
     with pytest.raises(ValueError, match="format must be one of"):
-        formats.write(model, SIZE, tmp_path / "m", "caffe")
+        formats.write(Source(model, SIZE), tmp_path / "m", "caffe")
     assert not list(tmp_path.iterdir())
 
 

@@ -1,0 +1,113 @@
+"""Every format of export beside its checkpoint: scores, size, latency and memory.
+
+    python -m model.export.benchmark --checkpoint=starter --data_dir=drawn --split=test
+
+Each file is made and run as export.py does; nothing of it is kept but the table, in
+Markdown. Latency and memory are those of a process that does nothing else.
+"""
+
+import dataclasses
+import pathlib
+import sys
+import tempfile
+
+from lunar_tfds import command_line, settings
+from lunar_tfds.cores import num_cores
+from lunar_tfds.settings import at_least, setting
+from model.export import formats, verification
+from model.export.card import megabytes
+from model.export.sample_images import FEWEST_IMAGES, calibration_images
+from model.export.serving import Source, details_of
+from model.export.verification import Measured
+from model.inference.predictor import Predictor, checkpoint_setting
+from pipeline import batching
+from pipeline.selection import Selection
+
+
+def _known_formats(values: tuple) -> str | None:
+    """Returns what the rule of --formats is, unless it is kept."""
+    known = set(values) <= set(formats.FORMATS) and values
+    return None if known else f"must be of {', '.join(formats.FORMATS)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkConfig:
+    """What to measure, and on what."""
+
+    checkpoint: str = checkpoint_setting()
+    formats: tuple = setting(
+        tuple(formats.FORMATS), "Formats to measure.", _known_formats
+    )
+    data_dir: str | None = settings.data_dir()
+    split: str = settings.split("test", "Split to score on.")
+    calibration_split: str = setting("train", "Split of int8's calibration images.")
+    calibration_images: int = setting(100, "How many of them.", at_least(FEWEST_IMAGES))
+
+    def __post_init__(self):
+        settings.check(self)
+
+
+def measure(config: BenchmarkConfig) -> list[Measured]:
+    """Returns what was measured of the checkpoint and of each format.
+
+    Raises:
+        ValueError: what was asked for cannot be done; says what to pass.
+    """
+    chosen = {kind: formats.find(kind) for kind in config.formats}
+    predictor = Predictor(config.checkpoint, batch_size=1)
+    builder = batching.open_dataset(config.data_dir)
+    scored, calibrated = (
+        batching.example_dataset(builder, Selection(split, predictor.mask_kind))
+        for split in (config.split, config.calibration_split)
+    )
+    images = (
+        calibration_images(
+            calibrated,
+            predictor.image_size,
+            config.calibration_images,
+            config.calibration_split,
+        )
+        if any(kind.is_calibrated for kind in chosen.values())
+        else ()
+    )
+    source = Source(
+        predictor.model, predictor.image_size, details_of(predictor), images
+    )
+    measured = [verification.measure_checkpoint(predictor, scored)]
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, its in chosen.items():
+            path = pathlib.Path(folder, f"{kind}{its.suffix}")
+            formats.write(source, path, kind)
+            measured.append(
+                verification.measure_artifact(predictor, path, kind, scored)
+            )
+    return measured
+
+
+def table(measured: list[Measured]) -> str:
+    """Returns what was measured as a table in Markdown."""
+    names = list(measured[0].metrics["iou_per_class"])
+    titles = ["format", "mean IoU", *names, "size, MB", "ms an image", "memory, MB"]
+    rows = [titles, ["---"] * len(titles)]
+    for one in measured:
+        scores = one.mean_iou, *one.metrics["iou_per_class"].values()
+        rows.append(
+            [
+                one.title,
+                *("absent" if s is None else f"{s:.4f}" for s in scores),
+                f"{one.size_bytes / 1e6:.1f}",
+                f"{one.cost.latency_ms:.0f}",
+                megabytes(one.cost.memory_bytes),
+            ]
+        )
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _run(config: BenchmarkConfig) -> int:
+    measured = measure(config)
+    print(f"\n{num_cores()} CPU cores\n\n{table(measured)}")
+    return command_line.EXIT_DONE
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(BenchmarkConfig, _run))
