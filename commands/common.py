@@ -3,6 +3,7 @@
 from typing import Any
 
 from lunar_tfds import settings
+from model.inference.rocks import MIN_AREA
 from model.network.checkpoints import DEFAULT_WORKDIR
 
 # Besides `command_line`'s 0 (done), 1 (an error) and 130 (Ctrl-C).
@@ -45,7 +46,9 @@ def checkpoint_or_starter() -> Any:
 def min_rock_area() -> Any:
     """Returns the field of --min_rock_area."""
     return settings.setting(
-        10, "Smaller rocks, px, are neither counted nor listed.", settings.at_least(1)
+        MIN_AREA,
+        "Smaller rocks, px, are neither counted nor listed.",
+        settings.at_least(1),
     )
 
 

@@ -7,7 +7,6 @@ an error, 2 some image could not be read or written and was left out.
 
 import dataclasses
 import itertools
-import pathlib
 from collections.abc import Sequence
 
 import keras
@@ -18,15 +17,11 @@ from lunar_tfds import command_line, settings
 from lunar_tfds.settings import setting
 from model.inference import result_files
 from model.inference.image_files import find_images
+from model.inference.output_choice import OutputChoice, build_outputs
 from model.inference.output_folder import make_output_folder
-from model.inference.outputs import Output, Pictures, Summary
-from model.inference.overlay_videos import OverlayVideos
-from model.inference.page import Page, PageInfo
 from model.inference.predictor import Predictor, default_checkpoint
-from model.inference.rock_files import CocoFile, RockTable
 from model.inference.segmenting import segment
 from model.inference.video import count_frames, is_video, with_frames
-from model.network.extras import need
 from model.network.precision import POLICIES
 
 
@@ -53,18 +48,8 @@ class PredictConfig:
         "declares, or the fewest of 8, 10, 12, 14, 16 that hold its folder's largest.",
         settings.between(8, 16),
     )
-    save_probabilities: bool = setting(
-        False, "Also write NAME_probabilities.npz: float16 [height, width, classes]."
-    )
-    save_uncertainty: bool = setting(
-        False,
-        "Also write NAME_uncertainty.png: entropy, black certain, white guessing.",
-    )
     min_rock_area: int = common.min_rock_area()
-    page: bool = setting(True, "Write index.html, to look at the results.")
-    rocks: bool = setting(True, "Write rocks.csv, a row a rock.")
-    coco: bool = setting(True, "Write coco.json, the rocks for annotation tools.")
-    video: bool = setting(True, "Write NAME_overlay.mp4 of each video.")
+    results: OutputChoice = OutputChoice()
     video_step: int = setting(
         1, "Of a video, segment every n-th frame.", settings.at_least(1)
     )
@@ -94,7 +79,7 @@ def predict(config: PredictConfig) -> int:
         exclude=lambda path: result_files.is_result(path, output),
         bit_depth=config.bit_depth,
     )
-    result_files.check_neighbours(files, output, _tables(config))
+    result_files.check_neighbours(files, output, config.results.tables)
     predictor = Predictor(
         config.checkpoint or default_checkpoint(),
         tta=config.tta,
@@ -103,7 +88,8 @@ def predict(config: PredictConfig) -> int:
         precision=config.precision,
     )
     logging.info("Precision: %s", predictor.precision)
-    outputs = _outputs(config, output, predictor)
+    weights, area = str(predictor.path), config.min_rock_area
+    outputs = build_outputs(config.results, output, weights, area)
     count = sum(
         count_frames(file, config.video_step) if is_video(file) else 1 for file in files
     )
@@ -119,44 +105,6 @@ def predict(config: PredictConfig) -> int:
     images = next(done)
     logging.info("%d of %d images segmented: %s", images - failed, images, output)
     return common.EXIT_SKIPPED if failed else command_line.EXIT_DONE
-
-
-def _outputs(
-    config: PredictConfig, folder: pathlib.Path, predictor: Predictor
-) -> list[Output]:
-    """Returns what the run leaves in `folder`; ValueError if a package is missing."""
-    area = config.min_rock_area
-    outputs: list[Output] = [
-        Pictures(
-            folder,
-            save_probabilities=config.save_probabilities,
-            save_uncertainty=config.save_uncertainty,
-        )
-    ]
-    if config.video:
-        outputs.append(OverlayVideos(folder))
-    outputs.append(Summary(folder, area))
-    if config.rocks:
-        outputs.append(RockTable(folder, area))
-    if config.coco:
-        need("pycocotools", "coco.json (--nococo leaves it out)")
-        outputs.append(CocoFile(folder, area))
-    if config.page:
-        need("jinja2", "index.html (--nopage leaves it out)")
-        links = result_files.SUMMARY, *_tables(config)
-        info = PageInfo(str(predictor.path), area, links, config.video)
-        outputs.append(Page(folder, info))
-    return outputs
-
-
-def _tables(config: PredictConfig) -> list[str]:
-    """Returns the files, besides the summary, that the run writes once."""
-    asked = {
-        result_files.PAGE: config.page,
-        result_files.ROCKS: config.rocks,
-        result_files.COCO: config.coco,
-    }
-    return [name for name, written in asked.items() if written]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

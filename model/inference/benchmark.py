@@ -4,8 +4,8 @@
 
 The bare network is the predictor's compiled function, called in a plain `for` loop on a
 batch in memory. Beside it runs what predict.py does: photos are read from files, and
-masks, overlays and the summary are written. Both alternate in short turns, so that a
-busy machine slows both alike, and the rates of all turns together are compared.
+all that it writes by default is written. Both alternate in short turns, so that a busy
+machine slows both alike, and the rates of all turns together are compared.
 """
 
 import dataclasses
@@ -22,8 +22,9 @@ from lunar_tfds.kaggle_layout import FRAME_HEIGHT, FRAME_WIDTH
 from lunar_tfds.pictures import to_png
 from lunar_tfds.settings import at_least, check, setting
 from model.inference.image_files import ImageFile, find_images
-from model.inference.outputs import Pictures, Summary
+from model.inference.output_choice import OutputChoice, build_outputs
 from model.inference.predictor import Predictor
+from model.inference.rocks import MIN_AREA
 from model.inference.segmenting import segment
 from model.network import starter
 from model.network.precision import POLICIES
@@ -101,7 +102,8 @@ def _time_prediction(
 ) -> float:
     """Returns the seconds from files to files."""
     start = time.perf_counter()
-    segment(files, predictor, [Pictures(output), Summary(output, 10)])
+    outputs = build_outputs(OutputChoice(), output, str(predictor.path), MIN_AREA)
+    segment(files, predictor, outputs)
     return time.perf_counter() - start
 
 

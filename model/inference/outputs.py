@@ -113,6 +113,8 @@ class Pictures:
 
     Args:
         folder: where.
+        masks: whether to write the masks, in the classes' colours.
+        overlays: whether to write the masks laid over their photos.
         save_probabilities: whether to write them, float16 [height, width, classes].
         save_uncertainty: whether to write it, as a grey picture.
     """
@@ -121,10 +123,13 @@ class Pictures:
         self,
         folder: pathlib.Path,
         *,
+        masks: bool = True,
+        overlays: bool = True,
         save_probabilities: bool = False,
         save_uncertainty: bool = False,
     ):
         self._folder = folder
+        self._masks, self._overlays = masks, overlays
         self._probabilities, self._uncertainty = save_probabilities, save_uncertainty
 
     def make(self, result: Result) -> None:
@@ -132,8 +137,10 @@ class Pictures:
         if isinstance(result.file, VideoFrame):
             return  # See `overlay_videos`.
         prediction = result.prediction
-        self._write(result, result_files.MASK, class_colors(prediction.mask))
-        self._write(result, result_files.OVERLAY, _overlay(result))
+        if self._masks:
+            self._write(result, result_files.MASK, class_colors(prediction.mask))
+        if self._overlays:
+            self._write(result, result_files.OVERLAY, _overlay(result))
         if self._uncertainty:
             grey = np.rint(prediction.uncertainty * 255).astype(np.uint8)
             self._write(result, result_files.UNCERTAINTY, grey)

@@ -33,12 +33,14 @@ class PageInfo:
         min_rock_area: px; smaller rocks are not counted.
         links: file names of the run's tables; the page itself is left out.
         videos: whether a video's NAME_overlay.mp4 lies beside the page, too.
+        overlays: whether a photo's NAME_overlay.png does.
     """
 
     weights: str
     min_rock_area: int
     links: tuple[str, ...] = ()
     videos: bool = True
+    overlays: bool = True
 
 
 class Page:

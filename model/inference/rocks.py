@@ -14,6 +14,8 @@ ROCK_IDS = tuple(CLASS_NAMES.index(name) for name in ROCK_CLASSES)
 # Lower edges of the size classes, as the diameter of a disk of equal area, px. A
 # 720x480 frame shows most small rocks under 16 px.
 SIZE_EDGES = (0, 8, 16, 32, 64)
+# Smaller rocks are neither counted nor listed unless asked for, px.
+MIN_AREA = 10
 
 
 @dataclasses.dataclass(frozen=True)

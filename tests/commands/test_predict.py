@@ -431,6 +431,11 @@ def test_each_output_can_be_left_out(checkpoint, photos, tmp_path):
     found = {path.name for path in (tmp_path / "out").iterdir()}
     assert found == names | {"summary.csv"}
     assert len(rows(tmp_path / "out")) == 3
+    for flag, left in (("--nomasks", "overlay"), ("--nooverlays", "mask")):
+        output = tmp_path / flag
+        assert run(*flags, flag, f"--output_dir={output}") == 0
+        names = {f"{n}_{left}.png" for n in "ad"} | {"summary.csv"}
+        assert {path.name for path in output.iterdir()} == names
 
 
 @pytest.mark.parametrize(

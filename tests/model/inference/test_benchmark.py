@@ -1,11 +1,21 @@
+import contextlib
+
 from model.inference import benchmark
 from tests.support import stand_in
 
 
-def test_both_rates_are_measured_and_printed(tmp_path, capsys):
+def test_both_rates_are_measured_and_printed(tmp_path, capsys, monkeypatch):
     checkpoint = stand_in.save(tmp_path / "a.keras", size=64)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    temporary = contextlib.nullcontext(folder)
+    monkeypatch.setattr(benchmark.tempfile, "TemporaryDirectory", lambda: temporary)
     config = benchmark.BenchmarkConfig(checkpoint=str(checkpoint), frames=4, turns=2)
     bare, predicted = benchmark.measure(config)
     assert bare > predicted > 0  # The network is nearly nothing here.
+    names = {path.name for path in (folder / "predictions").iterdir()}
+    assert names > {"summary.csv", "index.html", "rocks.csv", "coco.json"}
+    assert {"frame0003_mask.png", "frame0003_overlay.png"} < names
+    monkeypatch.undo()
     benchmark.main(config)
     assert "images/s" in capsys.readouterr().out

@@ -87,6 +87,13 @@ def test_further_pages_are_linked(tmp_path, monkeypatch):
     assert "Lunar rocks in 5 images" in texts[2]
 
 
+def test_without_overlays_there_is_no_link_to_one(tmp_path):
+    assert "a_overlay.png" in written(tmp_path, [results.result("a.png")])
+    info = PageInfo("a.keras", 5, overlays=False)
+    text = written(tmp_path, [results.result("a.png")], info=info)
+    assert "a_overlay.png" not in text and 'class="compare"' in text
+
+
 def test_a_page_without_images(tmp_path):
     text = written(tmp_path, [], [(results.File("a.png"), "damaged")])
     assert "No image was segmented" in text and "Lunar rocks in 0 images" in text
