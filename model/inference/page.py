@@ -97,7 +97,10 @@ class Page:
         self._errors.append(row | {"error": printable(error)})
 
     def close(self) -> None:
-        """Writes all pages, the first last: it links the others."""
+        """Writes all pages, the first last: it links the others.
+
+        Pages of an earlier run beyond these are removed.
+        """
         self._end_video()
         count = max(-(-len(self._cards) // PAGE_IMAGES), 1)
         environment = theme.environment(pathlib.Path(__file__).parent)
@@ -108,6 +111,7 @@ class Page:
                 open(path, "w", encoding="utf-8") as file,
             ):
                 file.writelines(template.generate(self._values(index, count)))
+        result_files.remove_pages(self._folder, but=map(page_name, range(count)))
 
     def _end_video(self) -> None:
         if self._video:
@@ -123,6 +127,7 @@ class Page:
         first = index * PAGE_IMAGES
         return {
             "info": self._info,
+            "generator": result_files.GENERATOR,
             "links": [n for n in self._info.links if n != result_files.PAGE],
             "index": index,
             "pages": [page_name(page) for page in range(count)],

@@ -10,6 +10,9 @@ SUMMARY = "summary.csv"
 # What else is written once a run.
 PAGE, ROCKS, COCO = "index.html", "rocks.csv", "coco.json"
 _TABLE = re.compile(r"index(-\d+)?\.html|rocks\.csv|coco\.json")
+# Pages say by this, near their beginning, that a run has written them.
+GENERATOR = "lunar-rocks predict.py"
+_PAGE_BEGINNING = 4096  # Bytes.
 # How the names of an image's files end: for image NAME, NAME_mask.png ...
 MASK, OVERLAY, UNCERTAINTY = "_mask.png", "_overlay.png", "_uncertainty.png"
 PROBABILITIES = "_probabilities.npz"
@@ -47,6 +50,28 @@ def check_neighbours(
                 "that an earlier run wrote it. Pass another --output_dir, or remove "
                 "it if it is a result."
             )
+
+
+def remove_pages(folder: pathlib.Path, but: Iterable[str]) -> None:
+    """Removes the further pages that an earlier run has left in a folder.
+
+    A file of such a name that does not say that a run has written it stays.
+
+    Args:
+        folder: of the pages.
+        but: file names of those that stay.
+    """
+    kept = set(but)
+    for path in folder.glob("index-*.html"):
+        if _TABLE.fullmatch(path.name) and path.name not in kept and _is_page(path):
+            path.unlink(missing_ok=True)
+
+
+def _is_page(path: pathlib.Path) -> bool:
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return GENERATOR.encode() in file.read(_PAGE_BEGINNING)
 
 
 def _lies_in(path: pathlib.Path, folder: pathlib.Path) -> bool:

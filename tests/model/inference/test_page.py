@@ -87,6 +87,18 @@ def test_further_pages_are_linked(tmp_path, monkeypatch):
     assert "Lunar rocks in 5 images" in texts[2]
 
 
+def test_pages_of_an_earlier_run_beyond_those_of_this_one_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "PAGE_IMAGES", 1)
+    written(tmp_path, [results.result(f"{index}.png") for index in range(4)])
+    (tmp_path / "index-5.html").write_text("<html>somebody's own</html>")
+    (tmp_path / "index-6.html").mkdir()
+    (tmp_path / "index-3-copy.html").write_text((tmp_path / "index-3.html").read_text())
+    written(tmp_path, [results.result(f"{index}.png") for index in range(2)])
+    own = ["index-3-copy.html", "index-5.html", "index-6.html"]
+    names = sorted([*own, "index-2.html", "index.html"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
 def test_without_overlays_there_is_no_link_to_one(tmp_path):
     assert "a_overlay.png" in written(tmp_path, [results.result("a.png")])
     info = PageInfo("a.keras", 5, overlays=False)
