@@ -86,6 +86,15 @@ def test_the_demo_leaves_its_results_and_a_second_run_reuses_them(drawn, capfd, 
     assert overlay.exists()
 
 
+def test_processes_that_draw_do_not_load_tensorflow():
+    """Each of them imports the launcher, under this name."""
+    code = (
+        "import runpy, sys; runpy.run_path('demo.py', run_name='__mp_main__'); "
+        "sys.exit('tensorflow' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 @pytest.mark.parametrize("size", [100, -16, 8])
 def test_a_wrong_size_is_refused_before_anything_is_drawn(size):
     with pytest.raises(ValueError, match=f"--image_size={size}: must be a multiple"):
