@@ -136,9 +136,14 @@ def test_augmentations_differ_between_epochs(builder):
     assert np.abs(first[0] - second[0]).max() > 0.1
 
 
+@pytest.fixture(scope="module")
+def whole(builder):
+    """Returns the first three epochs, 12 steps, of a run with seed 5."""
+    return training(builder, 12, seed=5)
+
+
 @pytest.mark.parametrize("start", [(0, 3), (1, 0), (1, 2), (2, 1)])
-def test_starting_anywhere_equals_the_uninterrupted_run(builder, start):
-    whole = training(builder, 12, seed=5)
+def test_starting_anywhere_equals_the_uninterrupted_run(builder, whole, start):
     epoch, step = start
     resumed = training(builder, 3, seed=5, epoch=epoch, step=step)
     assert_same(resumed, whole[epoch * 4 + step :][:3])
@@ -216,14 +221,17 @@ def test_photos_are_trained_on_alone_and_beside_renders(builder, cache):
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
-def test_workers_and_replicas_together_make_the_same_global_batch(builder, workers):
-    whole = training(builder, 3)
+def test_workers_and_replicas_together_make_the_same_global_batch(
+    builder, whole, workers
+):
     replicas, local = 4, 4 // workers
     shares = [
-        training(builder, 3 * local, input_context=context(w, workers, replicas))
+        training(
+            builder, 3 * local, seed=5, input_context=context(w, workers, replicas)
+        )
         for w in range(workers)
     ]
-    for step, batch in enumerate(whole):
+    for step, batch in enumerate(whole[:3]):
         parts = [p for s in shares for p in s[step * local : (step + 1) * local]]
         joined = [np.concatenate(t) for t in zip(*parts, strict=True)]
         assert_same([joined], [batch])
