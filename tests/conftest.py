@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import pathlib
 import signal
 
 import pytest
@@ -10,6 +11,33 @@ from tests.support import tiny_frames
 # the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# These run first, so that at the end no core waits for the long file of another.
+LONGEST = (
+    "commands/test_train.py",
+    "model/training/test_trainer.py",
+    "pipeline/test_batching.py",
+    "commands/test_demo.py",
+    "lunar_tfds/test_one_mask.py",
+    "test_end_to_end.py",
+    "lunar_tfds/test_restart.py",
+    "lunar_tfds/test_synthetic.py",
+    "lunar_tfds/test_reuse.py",
+    "model/network/test_benchmark.py",
+    "model/network/test_vgg16_unet.py",
+)
+
+
+def pytest_configure(config):
+    # With --dist loadfile pytest-xdist would start with the files of the most tests.
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    tests = pathlib.Path(__file__).parent
+    rank = {tests / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(LONGEST)))
+
 
 # 18 train, 3 validation and 3 test frames by the frozen hash, and 2 photos.
 NUM_FRAMES = 24
