@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from lunar_tfds import command_line
-from model.network import benchmark, benchmark_steps, cost, vgg16_unet
+from model.network import benchmark, benchmark_steps, cost
 from model.network.losses import build_loss
 from model.network.precision import POLICIES, policy
 from model.network.vgg16_unet import build_vgg16_unet
 from model.training import benchmark as loop_benchmark
+from tests.support.narrow import make_narrow
 
 ENVIRONMENT = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
 
@@ -72,9 +73,7 @@ needs_jax = pytest.mark.skipif(
 
 @pytest.fixture
 def narrow(monkeypatch):
-    """Makes every block of the encoder 8 wide: the same graph in less time."""
-    blocks = tuple((count, 8) for count, _ in vgg16_unet.ENCODER_BLOCKS)
-    monkeypatch.setattr(vgg16_unet, "ENCODER_BLOCKS", blocks)
+    make_narrow(monkeypatch)
 
 
 def run_under_jax(program, *arguments):

@@ -7,6 +7,7 @@ import pytest
 from model.network import precision
 from model.network.precision import is_emulated_on_cpu
 from model.network.vgg16_unet import build_vgg16_unet
+from tests.support.narrow import make_narrow
 
 X86 = "model name : one\nflags : fpu avx2 {}\n\nflags : fpu avx2\n"
 ARM = "processor : 0\nFeatures : fp asimd {}\n"
@@ -34,7 +35,8 @@ def test_elsewhere_nothing_is_known(tmp_path):
     assert not is_emulated_on_cpu("bfloat16", tmp_path / "none")
 
 
-def test_a_built_model_computes_in_another_precision():
+def test_a_built_model_computes_in_another_precision(monkeypatch):
+    make_narrow(monkeypatch)
     model = build_vgg16_unet(image_size=32, encoder_weights=None, frozen_blocks=0)
     assert precision.precision_of(model) == "float32"
     precision.set_precision(model, "bfloat16")

@@ -9,10 +9,16 @@ import tensorflow as tf
 from model.network import vgg16_unet
 from model.network.precision import POLICIES, policy
 from model.network.vgg16_unet import build_vgg16_unet
+from tests.support.narrow import make_narrow
 
 
 def random_images(*shape, seed=0):
     return np.random.default_rng(seed).random((*shape, 3), "float32")
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    make_narrow(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +64,7 @@ def test_one_flat_graph_under_keras_names_ending_in_float32_logits(network, vgg1
 
 
 @pytest.mark.parametrize("precision", POLICIES)
-def test_preprocessing_is_exactly_kerass(precision):
+def test_preprocessing_is_exactly_kerass(precision, narrow):
     with policy(precision):
         model = build_vgg16_unet(image_size=32, encoder_weights=None, frozen_blocks=0)
     preprocess = keras.Model(model.input, model.get_layer("preprocess").output)
@@ -119,7 +125,7 @@ def test_a_step_moves_the_trainable_and_only_the_trainable(pretrained):
         ((np.int64(32), np.uint8(48)), (32, 48)),
     ],
 )
-def test_image_size(image_size, shape):
+def test_image_size(image_size, shape, narrow):
     model = build_vgg16_unet(
         image_size=image_size, encoder_weights=None, frozen_blocks=0
     )
@@ -203,7 +209,7 @@ def test_a_saved_model_loads_without_custom_objects(pretrained, tmp_path):
     assert len(loaded.trainable_weights) == len(pretrained.trainable_weights)
 
 
-def test_synchronization_is_in_force_but_not_in_the_file(tmp_path):
+def test_synchronization_is_in_force_but_not_in_the_file(tmp_path, narrow):
     model = build_vgg16_unet(
         image_size=32,
         encoder_weights=None,
