@@ -1,7 +1,6 @@
 """The main job: Kaggle files, `tfds build`, `train.py`, a checkpoint that reloads.
 
-Each command runs in a process of its own, as a user runs it; two replicas need logical
-devices, which must be set before TensorFlow starts.
+`tfds build` runs in a process of its own, as a user runs it.
 """
 
 import json
@@ -14,27 +13,11 @@ import sys
 import numpy as np
 import pytest
 
-from tests.support import tiny_frames
+from tests.support import building, tiny_frames
+from tests.support.narrow import make_narrow
 
 ROOT = pathlib.Path(__file__).parents[1]
 TFDS = pathlib.Path(sys.executable).with_name("tfds")
-
-
-def run(*command, cwd=ROOT, expect=0, timeout=500):
-    """Returns the output of a command that must end with the exit code `expect`."""
-    environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="2")
-    result = subprocess.run(
-        [str(word) for word in command],
-        cwd=cwd,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=timeout,
-        check=False,
-    )
-    assert result.returncode == expect, result.stdout[-5000:]
-    return result.stdout
 
 
 def train_here(data_dir, workdir, **settings):
@@ -81,11 +64,18 @@ def assert_reload_scores_as_named(workdir, data_dir, split, mask="ground"):
 def test_from_kaggle_files_to_a_checkpoint_that_reloads(tmp_path):
     folder = tiny_frames.write_kaggle_folder(tmp_path / "kaggle", num_frames=24)
     data_dir = tmp_path / "data"
-    built = run(
-        *(TFDS, "build", "lunar_rocks"),
-        *(f"--manual_dir={folder}", f"--data_dir={data_dir}"),
+    flags = f"--manual_dir={folder}", f"--data_dir={data_dir}"
+    built = subprocess.run(
+        [TFDS, "build", "lunar_rocks", *flags],
+        cwd=ROOT,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=500,
     )
-    assert "train" in built
+    assert built.returncode == 0, built.stdout[-5000:]
+    assert "train" in built.stdout
     workdir = tmp_path / "run"
     train_here(data_dir, workdir, train_split="train[:4]", global_batch_size=4)
     assert_reload_scores_as_named(workdir, data_dir, "validation")
@@ -95,14 +85,12 @@ def test_from_kaggle_files_to_a_checkpoint_that_reloads(tmp_path):
 
 @pytest.fixture(scope="module")
 def real_data_dir(tmp_path_factory):
-    """Returns a data_dir with the real frames built by the command."""
+    """Returns a data_dir with the real frames built in it."""
     frames = os.environ.get("LUNAR_REAL_FRAMES")
     if not frames:
         pytest.skip("set LUNAR_REAL_FRAMES to a folder of the dataset's real frames")
     data_dir = tmp_path_factory.mktemp("real")
-    run(
-        TFDS, "build", "lunar_rocks", f"--manual_dir={frames}", f"--data_dir={data_dir}"
-    )
+    building.build(frames, data_dir)
     return data_dir
 
 
@@ -138,7 +126,10 @@ def test_real_frames_have_the_measured_class_fractions(real_data_dir):
         np.testing.assert_allclose(found[key], fractions, atol=0.005, err_msg=str(key))
 
 
-def test_real_frames_train_to_a_checkpoint_that_reloads(real_data_dir, tmp_path):
+def test_real_frames_train_to_a_checkpoint_that_reloads(
+    real_data_dir, tmp_path, monkeypatch
+):
+    make_narrow(monkeypatch)
     every = "train+validation+test"
     train_here(
         *(real_data_dir, tmp_path / "run"),

@@ -9,6 +9,7 @@ from commands import evaluate, train
 from lunar_tfds import kaggle_layout
 from pipeline import preview
 from tests.support import building, stand_in, tiny_frames
+from tests.support.narrow import make_narrow
 
 SMALL = ("--image_size=32", "--encoder_weights=none", "--global_batch_size=2")
 
@@ -33,7 +34,8 @@ def assert_refused(half, caplog, module, *flags):
     assert "\n" not in line
 
 
-def test_a_run_on_the_mask_there_is(half, tmp_path):
+def test_a_run_on_the_mask_there_is(half, tmp_path, monkeypatch):
+    make_narrow(monkeypatch)
     mask, _, data_dir = half
     workdir = tmp_path / "run"
     status = stand_in.run(
