@@ -5,6 +5,7 @@ Free of TensorFlow, so that PyTorch's worker processes start quickly.
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -83,26 +84,123 @@ class FolderDataset:
         return image.float() / 255.0, torch.from_numpy(done["mask"]).long()
 
 
+class TensorDataset:
+    """A PyTorch map-style dataset that decodes with torchvision, for its transforms."""
+
+    def __init__(self, pairs: list[tuple[str, str]], transform: Any = None):
+        """Keeps `pairs` and the transform of an image and a mask, both tensors."""
+        import torch
+
+        torch.set_num_threads(1)
+        self._pairs, self._transform = pairs, transform
+
+    def __len__(self):
+        return len(self._pairs)
+
+    def __getitem__(self, index):
+        """Returns uint8 [3, H, W] and [1, H, W], or what is made of them."""
+        from torchvision import io, tv_tensors
+
+        image, ids = (io.decode_png(io.read_file(path)) for path in self._pairs[index])
+        image, ids = tv_tensors.Image(image), tv_tensors.Mask(ids)
+        return self._transform(image, ids) if self._transform else (image, ids)
+
+
+def torchvision_transform(size: int, strength: dict[str, float]) -> Any:
+    """Returns torchvision's `transforms.v2` of an image and its mask."""
+    import torch
+    from torchvision import tv_tensors
+    from torchvision.transforms import v2
+
+    shift, zoom = strength["shift"], 1 + strength["scale"]
+    types = {tv_tensors.Image: torch.float32, tv_tensors.Mask: torch.int64}
+    return v2.Compose(
+        [
+            v2.Resize((size, size), antialias=False),
+            v2.RandomHorizontalFlip(strength["horizontal_flip"]),
+            v2.RandomAffine(
+                strength["rotation"],
+                (shift, shift),
+                (1 / zoom, zoom),
+                interpolation=v2.InterpolationMode.BILINEAR,
+            ),
+            v2.ColorJitter(strength["brightness"], strength["contrast"]),
+            v2.ToDtype({**types, "others": None}, scale=True),
+        ]
+    )
+
+
 def data_loader(
-    pairs: list[tuple[str, str]],
-    size: int,
-    batch_size: int,
-    strength: dict[str, float],
-    workers: int,
+    dataset: Any, batch_size: int, workers: int
 ) -> tuple[Iterator, list[int]]:
-    """Returns (endless iterator of batches, process ids of the workers)."""
+    """Returns (endless iterator of batches, process ids of the workers).
+
+    Args:
+        dataset: a PyTorch map-style dataset that can be pickled.
+        batch_size: examples of a batch.
+        workers: how many processes.
+    """
     import torch
 
     loader = torch.utils.data.DataLoader(
-        FolderDataset(pairs, size, strength),
+        dataset,
         batch_size=batch_size,
-        sampler=torch.utils.data.RandomSampler(range(len(pairs)), True, 1 << 24),
+        sampler=torch.utils.data.RandomSampler(range(len(dataset)), True, 1 << 24),
         num_workers=workers,
         drop_last=True,
         multiprocessing_context="spawn",  # Forking beside TensorFlow's threads hangs.
     )
     batches = iter(loader)
     return batches, [worker.pid for worker in batches._workers]
+
+
+def kornia_batches(
+    batches: Iterator, size: int, strength: dict[str, float]
+) -> Iterator:
+    """Yields batches of a `TensorDataset` that Kornia resizes and augments at once."""
+    import kornia.augmentation as K
+    import torch
+
+    shift, zoom = strength["shift"], 1 + strength["scale"]
+    brightness, contrast = strength["brightness"], strength["contrast"]
+    augment = K.AugmentationSequential(
+        K.Resize((size, size)),
+        K.RandomHorizontalFlip(p=strength["horizontal_flip"]),
+        K.RandomAffine(
+            strength["rotation"],
+            (shift, shift),
+            (1 / zoom, zoom),
+            padding_mode="reflection",
+            p=1.0,
+        ),
+        K.ColorJiggle(brightness, contrast, p=1.0),
+        data_keys=["input", "mask"],
+    )
+    for images, ids in batches:
+        with torch.no_grad():
+            done, masks = augment(images.float() / 255.0, ids.float())
+        yield done, masks.long()
+
+
+def grain_batches(dataset: Any, batch_size: int, workers: int) -> Iterator:
+    """Yields endless batches that Grain makes of a `FolderDataset` in processes."""
+    import grain
+
+    examples = grain.MapDataset.source(range(len(dataset))).shuffle(seed=0).repeat()
+    examples = examples.map(GrainTransform(dataset)).batch(batch_size)
+    options = grain.MultiprocessingOptions(num_workers=workers)
+    yield from examples.to_iter_dataset().mp_prefetch(options)
+
+
+class GrainTransform:
+    """A `FolderDataset` by index, as numpy arrays; Grain sends it to its processes."""
+
+    def __init__(self, dataset: FolderDataset):
+        self._dataset = dataset
+
+    def __call__(self, index):
+        """Returns image and mask as numpy arrays."""
+        return tuple(part.numpy() for part in self._dataset[index])
 
 
 def opencv_warp(size: int, batch_size: int, source_size: tuple[int, int]) -> Iterator:

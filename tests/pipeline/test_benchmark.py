@@ -66,3 +66,22 @@ def test_albumentations_scales_both_axes_alike():
         done = other._transform(image=image, mask=image[..., 0])
         rows, columns = (np.ptp(places) for places in np.nonzero(done["mask"]))
         assert abs(rows - columns) <= 1
+
+
+def test_the_best_rival_is_the_one_that_counts():
+    rates = {
+        "python_generator": 10.0,
+        "ours_uncached": 60.0,
+        "ours_cached": 240.0,
+        "decode_only": 80.0,
+        "tf_data_naive": 8.0,
+        "grain_albumentations": 30.0,
+        "dataloader_kornia": 20.0,
+    }
+    results = [{"name": n, "examples_per_s": rate} for n, rate in rates.items()]
+    assert benchmark.bars(results).splitlines() == [
+        "ours_cached / python_generator: 24.00 (wanted: 12.0)",
+        "ours_cached / grain_albumentations: 8.00 (wanted: 6.0)",
+        "ours_uncached / grain_albumentations: 2.00 (wanted: 1.0)",
+        "ours_uncached / decode_only: 0.75 (wanted: 0.65)",
+    ]
