@@ -1,12 +1,21 @@
 # Every target does what it needs first: `make demo` and `make test` are enough on a
-# machine with Python 3.11 or 3.12 and make.
+# machine with Python 3.11, 3.12 or 3.13 and make.
 
-# The first of these that runs is the one: `python3.12` may be a stub of a version manager.
-PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do \
-  $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' \
-  2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
+# The first of these that runs is the one: `python3.12` may be a stub of a version manager.
+# Without a PYTHON, the environment that is there keeps its own.
+FOUND := $(shell \
+  for p in $(or $(PYTHON),$(BIN)/python python3.11 python3.12 python3.13 python3 python); do \
+    $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
+      2>/dev/null && echo $$p && break; \
+  done)
+version = $(if $(1),$(shell $(1) -c 'import sys; print(*sys.version_info[:2])' 2>/dev/null))
+# With a PYTHON of another version it is made anew: no test runs on the old one.
+ifneq ($(or $(call version,$(FOUND)),none),$(call version,$(BIN)/python))
+NEW_VENV := $(FOUND) -m venv $(if $(wildcard $(VENV)/pyvenv.cfg),--clear )$(VENV)
+.PHONY: $(VENV)/.installed
+endif
 EXTRAS := train,build,export,video,app,test
 # The scenes, the dataset, the training run and the pictures of `make demo`.
 DEMO_DIR ?= demo
@@ -17,11 +26,13 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { \
-	  echo "Python 3.11 or 3.12 is needed and none was found on PATH." \
-	       "Install one, or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; \
+	@test -n "$(FOUND)" || { \
+	  echo "Python 3.11, 3.12 or 3.13 is needed and" \
+	       "$(if $(PYTHON),PYTHON=$(PYTHON) is not one,none was found on PATH)." \
+	       "Get one by 'uv python install 3.13' or 'pyenv install 3.13'" \
+	       "and name it: make $(or $(MAKECMDGOALS),install) PYTHON=/path/to/python3.13"; \
 	  exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(NEW_VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $@
 
