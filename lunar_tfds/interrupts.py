@@ -44,6 +44,23 @@ def raised() -> Iterator[None]:
         signal.signal(signal.SIGINT, _end)
 
 
+@contextlib.contextmanager
+def kept_from_children() -> Iterator[None]:
+    """Keeps Ctrl-C from processes that start in a `with` block, also as they import.
+
+    Here a Ctrl-C that comes meanwhile is raised at the end of the block.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows.
+        yield
+        return
+    # Processes and threads begin with the mask of the thread that starts them.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _is_command() -> bool:
     if sys.argv[:1] == ["-m"]:  # As long as Python looks for the module to run.
         return True

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from lunar_tfds import atomic_files, cores, kaggle_layout, pictures
+from lunar_tfds import atomic_files, cores, interrupts, kaggle_layout, pictures
 from lunar_tfds.synthetic import labels, scene
 from lunar_tfds.synthetic.variety import STANDARD, STYLES
 
@@ -181,7 +181,9 @@ def _run(jobs: Sequence[Callable[[], Any]], processes: int) -> Iterator[Any]:
         processes, context, initializer=_follow_parent
     ) as pool:
         try:
-            yield from pool.map(_call, jobs)
+            with interrupts.kept_from_children():  # The jobs start the workers.
+                results = pool.map(_call, jobs)
+            yield from results
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

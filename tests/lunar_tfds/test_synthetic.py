@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -14,13 +15,14 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from lunar_tfds import command_line, kaggle_layout
+from lunar_tfds import command_line, interrupts, kaggle_layout
 from lunar_tfds.regions import TOUCHING
 from lunar_tfds.synthetic import __main__ as command
 from lunar_tfds.synthetic import labels, scene, tracks, writer
 from lunar_tfds.synthetic.variety import STYLES, Variety
 from tests.support import tiny_frames
 
+ROOT = pathlib.Path(__file__).parents[2]
 SMALL = {"height": 120, "width": 180}
 SHADED = Variety(massifs=1.0, flanks=0.0, photos=0.0)
 
@@ -327,9 +329,10 @@ def test_one_core_per_process_by_default(tmp_path, quick, monkeypatch):
     assert asked == [3]
 
 
-def run_command(*flags):
+def run_command(*flags, **environment):
     return subprocess.Popen(
         [sys.executable, "-m", "lunar_tfds.synthetic", *flags],
+        env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -361,6 +364,33 @@ def test_a_killed_run_leaves_only_whole_files(tmp_path):
     assert 0.01 < float(rate) < 100 and 50 < int(memory) < 2000
     assert sorted(p.name for p in out.iterdir()) == ["bounding_boxes.csv", "images"]
     assert not list(out.rglob(".*"))
+
+
+# Instead of the seconds that a worker takes for its imports.
+SLOW_WORKER = """
+import os, sys, time
+if "spawn_main" in " ".join(sys.orig_argv):
+    print("importing", flush=True)
+    time.sleep(1)
+    os._exit(0)
+"""
+
+
+def test_ctrl_c_while_workers_import_is_one_line(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(SLOW_WORKER)
+    run = run_command(
+        f"--output_dir={tmp_path / 'out'}",
+        "--num_scenes=2",
+        "--processes=2",
+        PYTHONPATH=f"{tmp_path}:{ROOT}",
+    )
+    for _ in range(2):
+        assert run.stdout.readline() == "importing\n"
+    os.killpg(run.pid, signal.SIGINT)  # As a terminal does.
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == interrupts.EXIT_INTERRUPTED
+    assert "Traceback" not in errors
+    assert errors.endswith(f"{interrupts.MESSAGE}\n")
 
 
 @pytest.mark.parametrize(
