@@ -66,14 +66,19 @@ def frame_file(kind: str, frame_id: str) -> str:
     return f"{IMAGES}/{kind}/{kind}{frame_id}.png"
 
 
-def photo_file(photo_id: str) -> str:
-    """Returns the name of a photo, 'PCAM5'."""
-    return f"{PHOTOS}/{photo_id}.png"
+def photo_file(stem: str) -> str:
+    """Returns the name of a photo, of 'PCAM5'."""
+    return f"{PHOTOS}/{stem}.png"
 
 
-def photo_mask_file(photo_id: str) -> str:
-    """Returns the name of a photo's labels."""
-    return f"{PHOTOS}/g_{photo_id}.png"
+def photo_mask_file(stem: str) -> str:
+    """Returns the name of a photo's labels, of 'PCAM5'."""
+    return f"{PHOTOS}/g_{stem}.png"
+
+
+def photo_id(stem: str) -> str:
+    """Returns the id of a photo, 'PCAM5', and 'photo_0001' where '0001' is a render."""
+    return f"{PHOTO}_{stem}" if stem.isdecimal() else stem
 
 
 def defects_file(defect: str) -> str:
@@ -94,7 +99,7 @@ def parse(name: str) -> tuple[str, str] | None:
         kind = match[1].lower() if match[1] else RENDER
         return kind, frame_id(int(match[2] or match[3]))
     if match := _PHOTO.fullmatch(name):
-        return (PHOTO_MASK, match[1]) if match[1] else (PHOTO, match[2])
+        return (PHOTO_MASK if match[1] else PHOTO), photo_id(match[1] or match[2])
     return None
 
 

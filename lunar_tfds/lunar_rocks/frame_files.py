@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import pathlib
 from collections.abc import Collection, Iterable
 
 from lunar_tfds import kaggle_layout
@@ -18,7 +19,7 @@ class Frame:
     """The files of one example, as names in the source.
 
     Attributes:
-        frame_id: '0001' for renders, 'PCAM5' for photos.
+        frame_id: '0001' for renders, 'PCAM5' for photos; no photo has a render's.
         split: one of SPLITS.
         image: the render or photo.
         masks: the label image of each kind of mask that the source has; of a photo its
@@ -80,17 +81,22 @@ def find_frames(
     photos = files[kaggle_layout.PHOTO]
     masks_of_photos = files[kaggle_layout.PHOTO_MASK]
     lone_photos = {
-        frame_id: kaggle_layout.photo_mask_file(frame_id)
+        frame_id: kaggle_layout.photo_mask_file(_stem(photos[frame_id]))
         for frame_id in photos.keys() - masks_of_photos.keys()
     } | {
-        frame_id: kaggle_layout.photo_file(frame_id)
-        for frame_id in masks_of_photos.keys() - photos.keys()
+        frame_id: kaggle_layout.photo_file(_stem(mask)[len("g_") :])
+        for frame_id, mask in masks_of_photos.items()
+        if frame_id not in photos
     }
     for frame_id in sorted(photos.keys() & masks_of_photos.keys()):
         if frame_id not in problems:
             masks = dict.fromkeys(mask_kinds, masks_of_photos[frame_id])
             frames.append(Frame(frame_id, REAL, photos[frame_id], masks))
     return frames, problems, lone_photos
+
+
+def _stem(name: str) -> str:
+    return pathlib.PurePosixPath(name).stem
 
 
 def missing_partners(names: Collection[str]) -> dict[str, list[str]]:

@@ -146,6 +146,26 @@ def test_without_boxes_and_with_half_of_two_photos(tmp_path, caplog):
     assert f"Building lunar_rocks from the folder {folder}" in caplog.text
 
 
+def test_a_photo_with_a_number_has_nothing_of_the_render_of_that_number(tmp_path):
+    folder = tiny_frames.write_kaggle_folder(tmp_path / "k", num_frames=2, num_photos=1)
+    photos = folder / "real_moon_images"
+    (photos / "PCAM1.png").rename(photos / "0001.png")
+    (photos / "g_PCAM1.png").rename(photos / "g_0001.png")
+    (folder / "shadow_IDs.txt").write_text("1\n")
+    examples = building.read(building.build(folder, tmp_path / "d"))
+    assert sorted(examples) == ["0001", "0002", "photo_0001"]
+    split, photo = examples["photo_0001"]
+    assert split == "real" and photo["objects"]["bbox"].shape == (0, 4)
+    assert not photo["defects"]["shadow"]
+    render = examples["0001"][1]
+    assert len(render["objects"]["bbox"]) == 2 and render["defects"]["shadow"]
+    # Nor do the problems of the one leave out the other.
+    (folder / "images/clean/clean0001.png").unlink()
+    (photos / "2.png").write_bytes((photos / "0001.png").read_bytes())
+    left = building.read(building.build(folder, tmp_path / "e", leave_out=True))
+    assert sorted(left) == ["0002", "photo_0001"]
+
+
 def test_renders_of_other_png_modes_are_stored_as_rgb(tmp_path):
     folder = tiny_frames.write_kaggle_folder(tmp_path / "k", num_frames=4, num_photos=0)
     wanted = {}

@@ -31,6 +31,8 @@ def test_what_is_named_is_read_back(kind):
         ("real_moon_images/._PCAM5.png", None),
         ("real_moon_images/g_.png", ("photo", "g_")),
         ("real_moon_images/PCAM5.jpg", ("photo", "PCAM5")),
+        ("real_moon_images/0001.png", ("photo", "photo_0001")),
+        ("real_moon_images/g_0001.png", ("photo mask", "photo_0001")),
     ],
 )
 def test_other_names(name, parsed):
