@@ -149,13 +149,15 @@ class Builder(tfds_internals.StreamingBuilder):
         with contextlib.ExitStack() as stack:
             if not self.is_prepared() or config.download_mode.overwrite_dataset:
                 _ = self._leave_out  # A wrong value stops here, before a download.
-                self._source = _named_source(config) or _unnamed_source(downloads)
+                named = _named_source(config)
+                # Before a download, of which the second builder would make nothing.
+                stack.enter_context(owned(self.data_dir, "--data_dir"))
+                self._source = named or _unnamed_source(downloads)
                 logging.info(
                     "Building lunar_rocks from the %s.", self._source.description
                 )
                 self._take_masks(self._source.masks)
                 self._tell_of_jpeg()
-                stack.enter_context(owned(self.data_dir, "--data_dir"))
                 unfinished_builds.remove(self.data_dir_root / self.name)
             elif download_config and config.download_mode == _AS_IT_IS:
                 named = _named_source(config)

@@ -10,6 +10,7 @@ import zlib
 
 import pytest
 
+from lunar_tfds import ownership
 from lunar_tfds.lunar_rocks import folder_source, search, sources, zip_source
 from lunar_tfds.lunar_rocks.folder_source import FolderSource
 from tests.support import building, tiny_frames
@@ -114,6 +115,13 @@ def test_kagglehub_comes_last(folder, plain, tmp_path, monkeypatch, caplog):
     assert "from the Kaggle download" in caplog.text
     assert_like_the_folder(plain, folder, tmp_path / "e")
     assert len(asked) == 1
+
+
+def test_while_another_process_builds_nothing_is_downloaded(tmp_path, monkeypatch):
+    kagglehub(monkeypatch, lambda handle: pytest.fail("downloaded"))
+    with ownership.owned(tmp_path / "d/lunar_rocks/1.0.0", "--data_dir"):
+        with pytest.raises(ValueError, match="is being written by process"):
+            building.build(None, tmp_path / "d")
 
 
 def test_failing_kagglehub_says_what_to_do(tmp_path, monkeypatch):
