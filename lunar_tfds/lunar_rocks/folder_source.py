@@ -1,9 +1,11 @@
 """An extracted copy of the dataset."""
 
+import contextlib
 import os
 import posixpath
 from collections.abc import Iterator
 
+from absl import logging
 from etils import epath
 
 from lunar_tfds import kaggle_layout
@@ -20,12 +22,19 @@ class FolderSource:
     """
 
     def __init__(self, root: str | os.PathLike):
-        self._root = epath.Path(root)
-        self._layout = folder_layout(self._root) or Layout.KAGGLE
+        top = epath.Path(root)
+        layout = folder_layout(top) or Layout.KAGGLE
         self.description = f"folder {root}"
+        # The place of each folder of the Kaggle layout that is there.
+        self._folders = {"": top}
+        for name in kaggle_layout.FOLDERS:
+            if folder := _folder(top, place(name, layout)):
+                self._folders[name] = _inner(folder)
+                if self._folders[name] != top / place(name, layout):
+                    logging.info("Taken as %s: %s.", name, self._folders[name])
         self.sizes = {}
-        for folder in ("", *kaggle_layout.FOLDERS):
-            for file, size in _list(self._root / place(folder, self._layout)):
+        for folder, found in self._folders.items():
+            for file, size in _list(found):
                 name = posixpath.join(folder, file)
                 if kaggle_layout.is_dataset_file(name):
                     self.sizes[name] = size
@@ -33,12 +42,43 @@ class FolderSource:
 
     def read(self, name: str) -> bytes:
         """Returns the bytes of a file."""
-        return (self._root / place(name, self._layout)).read_bytes()
+        folder, file = posixpath.split(name)
+        return (self._folders[folder] / file).read_bytes()
 
 
 def folder_layout(folder: epath.Path) -> Layout | None:
     """Returns the layout of the copy whose root a folder is, or None."""
-    return layout_of(lambda name: (folder / name).is_dir())
+    return layout_of(lambda name: _folder(folder, name) is not None)
+
+
+def _folder(top: epath.Path, name: str) -> epath.Path | None:
+    """Returns a folder below one; on a local disk in capital letters, too."""
+    for part in name.split("/"):
+        if not (top / part).is_dir():
+            alike = _alike(top, part)
+            if alike is None:
+                return None
+            part = alike
+        top /= part
+    return top
+
+
+def _alike(folder: epath.Path, name: str) -> str | None:
+    """Returns the name of a folder in a local one that differs in its capitals."""
+    if not os.path.isdir(folder):
+        return None
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        found = [e.name for e in entries if e.name.lower() == name and e.is_dir()]
+        return min(found, default=None)
+    return None
+
+
+def _inner(folder: epath.Path) -> epath.Path:
+    """Returns `render/render` of `render` without pictures, as of unzipping twice."""
+    inner = _folder(folder, folder.name.lower())
+    if inner and not any(kaggle_layout.is_picture(name) for name, _ in _list(folder)):
+        return _inner(inner)
+    return folder
 
 
 def _list(folder: epath.Path) -> Iterator[tuple[str, int]]:

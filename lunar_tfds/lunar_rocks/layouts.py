@@ -47,6 +47,14 @@ def kaggle_name(place: str, layout: Layout) -> str:
     return f"{IMAGES}/{place}" if layout is Layout.FLAT and inside else place
 
 
+def in_small_letters(name: str) -> str:
+    """Returns `images/render/x` of `Images/RENDER/x`: the name of a file in a copy."""
+    *folders, file = name.split("/")
+    known = (IMAGES, RENDER, GROUND, CLEAN, PHOTOS)
+    small = [part.lower() if part.lower() in known else part for part in folders]
+    return "/".join([*small, file])
+
+
 def are_splits(roots: Iterable[str]) -> bool:
     """Returns whether folders are called as the parts of a copy split anew."""
     names = {posixpath.basename(root.rstrip("/")).lower() for root in roots}

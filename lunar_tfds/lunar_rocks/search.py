@@ -54,9 +54,9 @@ def _around(folder: epath.Path) -> epath.Path:
     if folder_layout(folder) is Layout.KAGGLE:
         return folder
     root = folder
-    if root.name in (*kaggle_layout.KINDS, kaggle_layout.PHOTOS):
+    while root.name.lower() in (*kaggle_layout.KINDS, kaggle_layout.PHOTOS):
         root = root.parent
-    if root.name == kaggle_layout.IMAGES:
+    if root.name.lower() == kaggle_layout.IMAGES:
         root = root.parent
     return root if folder_layout(root) else folder
 

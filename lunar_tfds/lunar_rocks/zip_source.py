@@ -13,6 +13,7 @@ from lunar_tfds.lunar_rocks.layouts import (
     SPLIT_ANEW,
     Layout,
     are_splits,
+    in_small_letters,
     kaggle_name,
     layout_of,
 )
@@ -61,11 +62,15 @@ class ZipSource:
             raise UnreadableZipError(
                 f"{path} is not a complete zip file ({error}). Download it again."
             ) from error
-        infos = [info for info in self._zip.infolist() if _is_file(info)]
-        root, layout = self._find_root([info.filename for info in infos])
+        members = [
+            (in_small_letters(info.filename), info)
+            for info in self._zip.infolist()
+            if _is_file(info)
+        ]
+        root, layout = self._find_root([name for name, _ in members])
         self._infos: dict[str, zipfile.ZipInfo] = {}
         if layout:
-            self._take(infos, root, layout)
+            self._take(members, root, layout)
         self.sizes = {name: info.file_size for name, info in self._infos.items()}
         self.masks = kaggle_layout.masks_among(self.sizes)
 
@@ -94,10 +99,12 @@ class ZipSource:
             )
         return found[0] if found else ("", None)
 
-    def _take(self, infos: list[zipfile.ZipInfo], root: str, layout: Layout) -> None:
-        for info in infos:
-            name = kaggle_name(info.filename.removeprefix(root), layout)
-            if info.filename.startswith(root) and kaggle_layout.is_dataset_file(name):
+    def _take(
+        self, members: list[tuple[str, zipfile.ZipInfo]], root: str, layout: Layout
+    ) -> None:
+        for member, info in members:
+            name = kaggle_name(member.removeprefix(root), layout)
+            if member.startswith(root) and kaggle_layout.is_dataset_file(name):
                 if name in self._infos:
                     raise ValueError(f"{self._path} holds {info.filename} twice.")
                 self._infos[name] = info

@@ -5,6 +5,7 @@ import os
 import zipfile
 
 import pytest
+import tensorflow_datasets as tfds
 
 import lunar_tfds
 from lunar_tfds import kaggle_layout
@@ -113,6 +114,51 @@ def test_a_zip_with_folders_around(tmp_path, prefix, flat):
 def test_a_flat_copy(tmp_path, nested):
     write(tmp_path / nested, flat=True)
     assert_found(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "render, ground, photos",
+    [
+        ("Images/Render", "Images/GROUND", "Real_Moon_Images"),
+        ("IMAGES/render", "IMAGES/Ground", "real_moon_images"),
+        ("images/render/render", "images/ground/Ground", "real_moon_images"),
+        ("images/render/render/render", "images/ground", "real_moon_images"),
+        ("images/render", "images/ground", "real_moon_images/Real_moon_images"),
+        ("Render/render", "Ground", "real_moon_images"),
+    ],
+)
+def test_capital_letters_and_folders_in_themselves(
+    tmp_path, caplog, render, ground, photos
+):
+    root = tmp_path / "a" / "k"
+    names = (*RENDERS, *GROUND, *PHOTOS, "bounding_boxes.csv")
+    places = [f"{render}/render0001.png", f"{ground}/ground0001.png"]
+    places += [f"{photos}/{os.path.basename(name)}" for name in PHOTOS]
+    write(root, [*places, "bounding_boxes.csv"])
+    for given in (tmp_path, root, root / render, root / ground, root / photos):
+        caplog.clear()
+        with caplog.at_level(logging.INFO, logger="absl"):
+            assert_found(given, names)
+        for place, name in {
+            render: "images/render",
+            ground: "images/ground",
+            photos: "real_moon_images",
+        }.items():
+            taken = f"Taken as {name}: {root}/{place}."
+            assert (taken in caplog.text) == (place != name)
+
+
+def test_a_folder_with_pictures_is_not_left_for_one_in_it(tmp_path):
+    inner = "images/render/render/render0002.png"
+    assert_found(write(tmp_path, [*RENDERS, *GROUND, inner]), [*RENDERS, *GROUND])
+
+
+def test_capital_letters_in_a_zip(tmp_path):
+    names = [f"Moon/Images/{name.removeprefix('images/').title()}" for name in RENDERS]
+    path = zip_of(tmp_path / "k.zip", [*names, "Moon/Images/GROUND/ground0001.png"])
+    source = sources.open_source(path)
+    assert set(source.sizes) == {"images/render/Render0001.Png", *GROUND}
+    assert source.read(GROUND[0]) == b"x"
 
 
 def test_folders_that_are_called_alike_are_no_copy(tmp_path):
@@ -237,9 +283,15 @@ def no_download(monkeypatch):
     monkeypatch.setattr(sources, "download", download)
 
 
-@pytest.mark.parametrize("prepared", [False, True])
+AS_IT_IS = tfds.GenerateMode.REUSE_DATASET_IF_EXISTS
+ANEW = tfds.GenerateMode.REUSE_CACHE_IF_EXISTS
+
+
+@pytest.mark.parametrize(
+    "prepared, mode", [(False, AS_IT_IS), (True, AS_IT_IS), (True, ANEW)]
+)
 def test_a_manual_folder_without_dataset_is_an_error(
-    tmp_path, tiny_data_dir, no_download, prepared
+    tmp_path, tiny_data_dir, no_download, prepared, mode
 ):
     data_dir = tiny_data_dir if prepared else tmp_path / "d"
     write(tmp_path / "other", ["notes.txt"])
@@ -253,7 +305,7 @@ def test_a_manual_folder_without_dataset_is_an_error(
         "moon.rar": "is neither a folder nor a zip",
     }.items():
         with pytest.raises(ValueError) as error:
-            building.build(tmp_path / name, data_dir)
+            building.build(tmp_path / name, data_dir, download_mode=mode)
         message = str(error.value)
         assert message.startswith("--manual_dir: ") and "\n" not in message
         assert str(tmp_path / name) in message and says in message
