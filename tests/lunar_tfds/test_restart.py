@@ -55,7 +55,7 @@ building.build({str(folder)!r}, {str(tmp_path)!r})
         (versions / other).mkdir(parents=True)
     builder = building.build(folder, tmp_path)
     assert sorted(building.read(builder)) == ["0001", "0002", "0003"]
-    names = [str(path.relative_to(versions)) for path in sorted(versions.glob("**"))]
+    names = [str(path.relative_to(versions)) for path in sorted(versions.glob("**/"))]
     assert names == [".", "1.0.0", "threshold_50"]
 
 
