@@ -3,6 +3,7 @@
 import pathlib
 import signal
 
+import hypothesis
 import pytest
 
 from tests.support import tiny_frames
@@ -11,6 +12,10 @@ from tests.support import tiny_frames
 # the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# On a busy machine any example may take long.
+hypothesis.settings.register_profile("busy", deadline=None)
+hypothesis.settings.load_profile("busy")
 
 # These run first, so that at the end no core waits for the long file of another.
 LONGEST = (

@@ -43,7 +43,7 @@ FROZEN_SPLITS = 1839226701
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_flipped_or_missing_byte_goes_unseen(picture, data):
     position = data.draw(st.integers(0, len(picture) - 1))
     flip = data.draw(st.integers(1, 255))
@@ -56,7 +56,7 @@ def test_no_flipped_or_missing_byte_goes_unseen(picture, data):
 
 
 @given(st.integers(1, 480))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_top_rows_are_those_of_the_whole(picture, rows):
     whole = np.asarray(Image.open(io.BytesIO(picture)))
     top = np.asarray(Image.open(io.BytesIO(png.top_rows(picture, rows))))
@@ -64,7 +64,7 @@ def test_top_rows_are_those_of_the_whole(picture, rows):
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.randoms(use_true_random=False))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_ids_survive_the_small_writer(height, width, random):
     ids = np.array(
         [[random.randrange(4) for _ in range(width)] for _ in range(height)], np.uint8

@@ -34,7 +34,7 @@ def flood_fill(mask):
 masks = hnp.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(masks)
 def test_regions_equal_a_flood_fill(mask):
     labels, areas = regions.connected_regions(mask)

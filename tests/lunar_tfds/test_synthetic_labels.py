@@ -89,7 +89,7 @@ def test_a_gap_open_at_a_corner_is_no_hole():
     assert not clean[27, 42].any() and not clean[40, 50].any()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(hnp.arrays(bool, (12, 15)), st.floats(1, 3.5))
 def test_opening_is_the_union_of_discs_that_fit(mask, radius):
     rows, columns = np.mgrid[-4:5, -4:5]

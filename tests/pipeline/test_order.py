@@ -16,14 +16,14 @@ def epoch_of(number):
     return tf.constant(number, tf.int64)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 3000), st.integers(0, 2**40), st.integers(0, 10**6))
 def test_an_epoch_holds_each_number_once(count, seed, epoch):
     found = order.permutation(count, seed, epoch_of(epoch)).numpy()
     assert sorted(found.tolist()) == list(range(count))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_a_part_of_it_is_what_the_whole_has_there(data):
     count = data.draw(st.integers(1, 500))

@@ -104,7 +104,7 @@ def test_shift_scale_and_aspect_move_a_point_where_geometry_says():
 
 
 @hypothesis.given(changes=st.fixed_dictionaries(geometry), seed=st.integers(0, 99))
-@hypothesis.settings(max_examples=15, deadline=None)
+@hypothesis.settings(max_examples=15)
 def test_image_and_mask_move_together_and_ids_stay_ids(changes, seed):
     rng = np.random.default_rng(seed)
     ids = np.kron(rng.integers(0, 2, (4, 6)), np.ones((6, 6))).astype(np.uint8)
@@ -120,7 +120,7 @@ def test_image_and_mask_move_together_and_ids_stay_ids(changes, seed):
 
 
 @hypothesis.given(changes=st.fixed_dictionaries(geometry), seed=st.integers(0, 99))
-@hypothesis.settings(max_examples=10, deadline=None)
+@hypothesis.settings(max_examples=10)
 def test_compiled_and_uncompiled_agree(changes, seed):
     photometry = {"gain": 1.1, "bias": -0.05, "gamma": 0.8}
     table = warp.noise_table(SIZE[0] * SIZE[1] * 3)

@@ -27,7 +27,7 @@ def test_counts_by_size_by_hand():
     assert counts.sum() == 512
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_counts_by_size_sum_to_the_frames_own(data):
     shape = data.draw(st.tuples(st.integers(1, 14), st.integers(1, 14)))

@@ -19,7 +19,7 @@ def rocks_of(mask):
     return find_rocks(mask, np.eye(4, dtype=np.float32)[mask], 1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(masks)
 def test_the_instances_are_the_mask(mask):
     found = rocks_of(mask)
