@@ -5,6 +5,7 @@ frames of the source, and their boxes, are linked under new numbers until there 
 enough of them.
 """
 
+import collections
 import csv
 import dataclasses
 import os
@@ -72,12 +73,14 @@ def multiply(source: pathlib.Path, folder: pathlib.Path, num_frames: int) -> Non
             os.link(source / kaggle_layout.frame_file(kind, old), file)
     with open(source / kaggle_layout.BOXES_FILE) as text:
         header, *rows = csv.reader(text)
+    boxes = collections.defaultdict(list)
+    for frame, *box in rows:
+        boxes[int(frame)].append(box)
     with open(folder / kaggle_layout.BOXES_FILE, "w", newline="") as text:
         table = csv.writer(text)
         table.writerow(header)
         for number, old in enumerate(chosen, start=1):
-            boxes = [box for frame, *box in rows if int(frame) == int(old)]
-            table.writerows([number, *box] for box in boxes)
+            table.writerows([number, *box] for box in boxes[int(old)])
 
 
 def floor(source: pathlib.Path, folder: pathlib.Path) -> None:
