@@ -59,10 +59,12 @@ $(VENV)/.bench: $(VENV)/.installed
 	touch $@
 
 # Re-resolves the pins for all extras together; run it when pyproject.toml changes.
-# torch stays at 2.13.0 until the benchmark has been run with a newer one.
+# torch and torchvision stay until the benchmark has been run with newer ones. Newer
+# backports-strenum is for Python 3.10 and older, which uv does not regard and pip does.
 constraints: install
 	$(BIN)/python -m pip install --quiet uv
-	echo 'torch==2.13.0' | $(BIN)/uv pip compile pyproject.toml --all-extras --universal \
+	printf '%s\n' torch==2.14.1 torchvision==0.29.1 backports-strenum==1.2.8 | \
+	  $(BIN)/uv pip compile pyproject.toml --all-extras --universal \
 	  --python-version 3.11 --constraint - --no-annotate --no-header --quiet \
 	  --output-file constraints.txt
 
