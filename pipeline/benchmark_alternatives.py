@@ -198,7 +198,7 @@ class GrainTransform:
     def __init__(self, dataset: FolderDataset):
         self._dataset = dataset
 
-    def __call__(self, index):
+    def __call__(self, index: int) -> tuple[np.ndarray, ...]:
         """Returns image and mask as numpy arrays."""
         return tuple(part.numpy() for part in self._dataset[index])
 

@@ -290,8 +290,10 @@ def _write(source, count, paths, sizes):
             "for 2/5 of the size, or cache='none'."
         )
     logging.info("Decoding %d examples to %s: %s.", count, paths[0], _gib(sum(sizes)))
+    for path, size in zip(partial, sizes, strict=True):
+        _reserve(path, size)
     arrays = [
-        np.memmap(path, spec.dtype.as_numpy_dtype, "w+", shape=(count, *spec.shape))
+        np.memmap(path, spec.dtype.as_numpy_dtype, "r+", shape=(count, *spec.shape))
         for path, spec in zip(partial, source.specs, strict=True)
     ]
     _fill(arrays, source, count)
@@ -300,6 +302,18 @@ def _write(source, count, paths, sizes):
         with open(written, "rb") as file:
             os.fsync(file.fileno())
         os.replace(written, path)
+
+
+def _reserve(path, size):
+    """Makes a file whose blocks are its own.
+
+    Without them, a disk that others fill meanwhile would end the process by a signal.
+    """
+    with path.open("wb") as file:
+        if size and hasattr(os, "posix_fallocate"):  # Not on macOS.
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            file.truncate(size)
 
 
 def _fill(arrays, source, count):

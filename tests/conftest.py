@@ -8,10 +8,12 @@ import pytest
 
 from tests.support import tiny_frames
 
-# What a shell starts in the background ignores Ctrl-C, and so would every process that
-# the tests start.
+# What a shell starts in the background ignores Ctrl-C, what nohup starts the end of the
+# terminal, and so would every process that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # On a busy machine any example may take long.
 hypothesis.settings.register_profile("busy", deadline=None)

@@ -1,8 +1,11 @@
 """The memory that a cache may count on, under limits of control groups; its lock."""
 
+import errno
+import os
 import sys
 
 import pytest
+import tensorflow as tf
 
 from pipeline import cache as caches
 
@@ -65,3 +68,26 @@ def test_a_system_without_file_locks_is_told_of_the_other_cache(tmp_path, monkey
         with caches._locked(tmp_path / "x.lock"):
             pass
     assert not list(tmp_path.iterdir())
+
+
+class Pixels:
+    """Stands for `pixels.Source`: its example n is the number n, eight times."""
+
+    specs = (tf.TensorSpec([8], tf.uint8),)
+
+    def __call__(self, number):
+        return (tf.fill([8], tf.cast(number, tf.uint8)),)
+
+
+def test_a_disk_cache_has_its_room_before_the_first_pixel(tmp_path, monkeypatch):
+    def full(descriptor, start, size):
+        assert (start, size) == (0, 24)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(OSError, match="No space left"):
+        caches.on_disk(Pixels(), 3, tmp_path, "a")
+    assert not list(tmp_path.glob("*.pixels"))
+    monkeypatch.delattr(os, "posix_fallocate")  # As on macOS.
+    (pixels,) = caches.on_disk(Pixels(), 3, tmp_path, "a")
+    assert pixels.numpy().tolist() == [[n] * 8 for n in range(3)]

@@ -400,20 +400,19 @@ def test_what_is_not_finite_is_not_saved_inside_an_epoch(asked, tmp_path):
     assert run_state.read_progress(tmp_path).epoch == 1
 
 
-def test_a_validation_that_is_not_finite_saves_nothing(tmp_path):
-    def batches():
-        images, masks = arrays()
-        images[17] = np.inf
-        return images, masks
-
+def test_a_validation_that_is_not_finite_saves_nothing(tmp_path, monkeypatch):
     trainer = make_trainer()
+    # No input will do: some processors' kernels turn nan into 0 in the activations.
+    evaluate = trainer.evaluate
+    monkeypatch.setattr(
+        trainer, "evaluate", lambda *args: evaluate(*args) | {"loss": np.nan}
+    )
     saver = run_state.Saver(tmp_path, trainer, minutes=10)
     best = BestCheckpoint(tmp_path, DETAILS, monitor="val_mean_iou", keep=1)
     with pytest.raises(FloatingPointError, match="of epoch 1 the validation's loss is"):
         fit(
             trainer,
             data=training_data(trainer.strategy),
-            batches=batches,
             callbacks=[best],
             save_state=saver.save,
         )
