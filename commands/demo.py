@@ -15,11 +15,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+import tensorflow as tf
+
 from commands import evaluate, predict, train
 from lunar_tfds import command_line
 from lunar_tfds.settings import at_least, check, setting
 from lunar_tfds.synthetic import __main__ as synthetic
 from model.network import starter, vgg16_unet
+from model.network.precision import cpu_has
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # A command of the same environment, whether or not that is activated.
@@ -86,7 +89,10 @@ def training_flags(config: DemoConfig, weights: str) -> tuple[str, ...]:
     image: smaller images, and smaller batches for as many steps.
     """
     size, batch, epochs = (96, 4, 9) if weights == "none" else (128, 8, 10)
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    fast = "bfloat16" if cpu_has("bfloat16") and not has_gpu else "float32"
     return (
+        f"--precision={fast}",
         f"--image_size={config.image_size or size}",
         f"--global_batch_size={batch}",
         f"--epochs={config.epochs or epochs}",

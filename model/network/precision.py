@@ -21,22 +21,30 @@ _CPU_FLAGS: dict[str, set[str]] = {
 }
 
 
-def is_emulated_on_cpu(precision: str, cpuinfo: str = "/proc/cpuinfo") -> bool:
-    """Returns whether this machine's CPU is known to lack a precision's arithmetic.
-
-    TensorFlow then emulates it, and a step takes tens of times as long as in float32.
+def cpu_has(precision: str, cpuinfo: str = "/proc/cpuinfo") -> bool | None:
+    """Returns whether this machine's CPU has a precision's arithmetic, None if unknown.
 
     Args:
         precision: a key of `POLICIES`.
         cpuinfo: where Linux names a CPU's flags; elsewhere nothing is known.
     """
+    needed = _CPU_FLAGS[precision]
+    if not needed:
+        return True
     try:
         lines = pathlib.Path(cpuinfo).read_text().splitlines()
     except OSError:
-        return False
+        return None
     words = [set(line.split()) for line in lines if line.startswith(("flags", "Feat"))]
-    needed = _CPU_FLAGS[precision]
-    return bool(needed and words) and not needed & words[0]
+    return bool(needed & words[0]) if words else None
+
+
+def is_emulated_on_cpu(precision: str) -> bool:
+    """Returns whether this machine's CPU is known to lack a precision's arithmetic.
+
+    TensorFlow then emulates it, and a step takes tens of times as long as in float32.
+    """
+    return cpu_has(precision) is False
 
 
 @contextlib.contextmanager

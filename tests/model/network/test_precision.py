@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from model.network import precision
-from model.network.precision import is_emulated_on_cpu
+from model.network.precision import cpu_has
 from model.network.vgg16_unet import build_vgg16_unet
 from tests.support.narrow import make_narrow
 
@@ -14,25 +14,27 @@ ARM = "processor : 0\nFeatures : fp asimd {}\n"
 
 
 @pytest.mark.parametrize(
-    "text, name, emulated",
+    "text, name, has",
     [
-        (X86.format("f16c"), "bfloat16", True),
-        (X86.format("f16c"), "float16", True),
-        (X86.format("f16c"), "float32", False),
-        (X86.format("avx512_bf16"), "bfloat16", False),
-        (X86.format("amx_bf16"), "float16", True),
-        (ARM.format("bf16"), "bfloat16", False),
-        (ARM.format("asimdhp"), "bfloat16", True),
-        ("processor : 0\n", "bfloat16", False),  # Nothing is known.
+        (X86.format("f16c"), "bfloat16", False),
+        (X86.format("f16c"), "float16", False),
+        (X86.format("f16c"), "float32", True),
+        (X86.format("avx512_bf16"), "bfloat16", True),
+        (X86.format("amx_bf16"), "float16", False),
+        (ARM.format("bf16"), "bfloat16", True),
+        (ARM.format("asimdhp"), "bfloat16", False),
+        ("processor : 0\n", "bfloat16", None),
     ],
 )
-def test_what_a_processor_lacks_is_emulated(tmp_path, text, name, emulated):
+def test_what_a_processor_has_and_lacks(tmp_path, monkeypatch, text, name, has):
     (tmp_path / "cpuinfo").write_text(text)
-    assert is_emulated_on_cpu(name, tmp_path / "cpuinfo") == emulated
+    assert cpu_has(name, tmp_path / "cpuinfo") is has
+    monkeypatch.setattr(precision, "cpu_has", lambda _: has)
+    assert precision.is_emulated_on_cpu(name) == (has is False)
 
 
 def test_elsewhere_nothing_is_known(tmp_path):
-    assert not is_emulated_on_cpu("bfloat16", tmp_path / "none")
+    assert cpu_has("bfloat16", tmp_path / "none") is None
 
 
 def test_a_built_model_computes_in_another_precision(monkeypatch):
