@@ -4,11 +4,16 @@ Free of TensorFlow, so that PyTorch's worker processes start quickly.
 """
 
 import itertools
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+# PyTorch imports Triton, whose LLVM ends a process that has TensorFlow's. Nothing is
+# compiled here.
+sys.modules.setdefault("triton", None)  # type: ignore[arg-type]
 
 
 def python_generator(
@@ -187,9 +192,12 @@ def grain_batches(dataset: Any, batch_size: int, workers: int) -> Iterator:
     import grain
 
     examples = grain.MapDataset.source(range(len(dataset))).shuffle(seed=0).repeat()
-    examples = examples.map(GrainTransform(dataset)).batch(batch_size)
+    examples = examples.map(GrainTransform(dataset))
+    # By default it reads 500 elements ahead: in each process, gigabytes.
+    ahead = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2 * batch_size)
     options = grain.MultiprocessingOptions(num_workers=workers)
-    yield from examples.to_iter_dataset().mp_prefetch(options)
+    batches = examples.to_iter_dataset(ahead).batch(batch_size)
+    yield from batches.mp_prefetch(options)
 
 
 class GrainTransform:
