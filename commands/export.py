@@ -12,18 +12,21 @@ from collections.abc import Sequence
 from absl import logging
 
 from commands import common
-from lunar_tfds import command_line, opening, settings
+from lunar_tfds import command_line, settings
 from lunar_tfds.atomic_files import write_text
 from lunar_tfds.ownership import owned
 from lunar_tfds.settings import at_least, setting
 from model.export import formats, placement, verification
 from model.export.card import artifact_card
-from model.export.sample_images import FEWEST_IMAGES, calibration_images
+from model.export.sample_images import (
+    FEWEST_IMAGES,
+    calibration_images,
+    examples_of,
+)
 from model.export.serving import Source, details_of
 from model.inference.output_folder import make_output_folder
 from model.inference.predictor import Predictor, checkpoint_setting
 from pipeline import batching
-from pipeline.selection import Selection
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,19 +91,13 @@ def _export(config: ExportConfig, output: pathlib.Path) -> int:
     placement.check_output(output, config.format, predictor.path, config.overwrite)
     make_output_folder(output.parent)
     builder = batching.open_dataset(config.data_dir)
-    there = opening.masks(builder)
-    # Only what an export changes is scored: another kind of mask does as well.
-    kind = predictor.mask_kind if predictor.mask_kind in there else there[0]
-    scored, calibrated = (
-        Selection(split, kind) for split in (config.split, config.calibration_split)
-    )
-    examples = batching.example_dataset(builder, scored)
+    examples = examples_of(builder, predictor, config.split)
     source = Source(
         predictor.model,
         predictor.image_size,
         details_of(predictor),
         calibration_images(
-            batching.example_dataset(builder, calibrated),
+            examples_of(builder, predictor, config.calibration_split),
             predictor.image_size,
             config.calibration_images,
             config.calibration_split,

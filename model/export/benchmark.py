@@ -15,13 +15,16 @@ from lunar_tfds import command_line, settings
 from lunar_tfds.cores import num_cores
 from lunar_tfds.settings import at_least, setting
 from model.export import formats, verification
-from model.export.card import megabytes
-from model.export.sample_images import FEWEST_IMAGES, calibration_images
+from model.export.card import megabytes, score_text
+from model.export.sample_images import (
+    FEWEST_IMAGES,
+    calibration_images,
+    examples_of,
+)
 from model.export.serving import Source, details_of
 from model.export.verification import Measured
 from model.inference.predictor import Predictor, checkpoint_setting
 from pipeline import batching
-from pipeline.selection import Selection
 
 
 def _known_formats(values: tuple) -> str | None:
@@ -56,13 +59,10 @@ def measure(config: BenchmarkConfig) -> list[Measured]:
     chosen = {kind: formats.find(kind) for kind in config.formats}
     predictor = Predictor(config.checkpoint, batch_size=1)
     builder = batching.open_dataset(config.data_dir)
-    scored, calibrated = (
-        batching.example_dataset(builder, Selection(split, predictor.mask_kind))
-        for split in (config.split, config.calibration_split)
-    )
+    scored = examples_of(builder, predictor, config.split)
     images = (
         calibration_images(
-            calibrated,
+            examples_of(builder, predictor, config.calibration_split),
             predictor.image_size,
             config.calibration_images,
             config.calibration_split,
@@ -94,7 +94,7 @@ def table(measured: list[Measured]) -> str:
         rows.append(
             [
                 one.title,
-                *("absent" if s is None else f"{s:.4f}" for s in scores),
+                *map(score_text, scores),
                 f"{one.size_bytes / 1e6:.1f}",
                 f"{one.cost.latency_ms:.0f}",
                 megabytes(one.cost.memory_bytes),

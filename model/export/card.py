@@ -62,9 +62,9 @@ def _table(both: tuple[Measured, Measured], names: Sequence[str]) -> list[list[s
     return [
         ["", *(one.title for one in both)],
         ["---"] * 3,
-        *([s.replace("_", " "), *(_number(m[s]) for m in metrics)] for s in _SCORES),
+        *([s.replace("_", " "), *(score_text(m[s]) for m in metrics)] for s in _SCORES),
         *(
-            [f"IoU {name}", *(_number(m["iou_per_class"][name]) for m in metrics)]
+            [f"IoU {name}", *(score_text(m["iou_per_class"][name]) for m in metrics)]
             for name in names
         ),
         ["size, MB", *(f"{one.size_bytes / 1e6:.1f}" for one in both)],
@@ -78,5 +78,6 @@ def megabytes(num_bytes: int | None) -> str:
     return "not measured" if num_bytes is None else f"{num_bytes / 1e6:.0f}"
 
 
-def _number(value):
+def score_text(value: float | None) -> str:
+    """Returns a score in [0, 1] as a table has it."""
     return "absent" if value is None else f"{value:.4f}"

@@ -1,13 +1,30 @@
-"""Images from which formats of low precision learn the ranges of activations."""
+"""Images of the dataset to score by, and from which int8 learns its ranges."""
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
+from lunar_tfds import opening
 from lunar_tfds.palette import CLASS_NAMES
+from model.inference.predictor import Predictor
+from pipeline import batching
 from pipeline.resize import resize_image
+from pipeline.selection import Selection
 
 # Fewer say too little of what may come.
 FEWEST_IMAGES = 8
+
+
+def examples_of(
+    builder: tfds.core.DatasetBuilder, predictor: Predictor, split: str
+) -> tf.data.Dataset:
+    """Returns the examples of a split with the labels that a predictor learned.
+
+    Where the dataset lacks those, with others: only what an export changes is scored.
+    """
+    there = opening.masks(builder)
+    kind = predictor.mask_kind if predictor.mask_kind in there else there[0]
+    return batching.example_dataset(builder, Selection(split, kind))
 
 
 def calibration_images(
