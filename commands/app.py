@@ -72,8 +72,13 @@ def run(config: AppConfig) -> None:
 
 def weights(checkpoint: str | None) -> list[str]:
     """Returns the checkpoints to choose from: one given, starter, every run's best."""
-    runs = sorted(pathlib.Path(DEFAULT_WORKDIR).parent.glob("*"))
-    found = [str(run) for run in runs if read_index(run / CHECKPOINT_FOLDER)]
+    found = []
+    for run in sorted(pathlib.Path(DEFAULT_WORKDIR).parent.glob("*")):
+        try:
+            if read_index(run / CHECKPOINT_FOLDER):
+                found.append(str(run))
+        except ValueError as error:
+            logging.warning("Left out: %s", error)
     first = checkpoint or default_checkpoint()
     return list(dict.fromkeys((first, starter.NAME, *found)))
 

@@ -22,6 +22,7 @@ from lunar_tfds import command_line
 from lunar_tfds.settings import at_least, check, setting
 from lunar_tfds.synthetic import __main__ as synthetic
 from model.network import starter, vgg16_unet
+from model.network.checkpoints import find_checkpoint
 from model.network.precision import cpu_has
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -120,9 +121,9 @@ def choose_encoder_weights(choice: str) -> str:
 
 
 def has_starter() -> bool:
-    """Returns whether the starter's file is there; says how to get it where not."""
+    """Returns whether the starter's file is whole; says how to get it where not."""
     try:
-        starter.starter_file()
+        find_checkpoint(starter.NAME)
     except ValueError as error:
         print(f"\nThe demo goes on without the starter: {error}.")
         return False

@@ -65,6 +65,7 @@ def write(source: Source, path: pathlib.Path, kind: str) -> None:
 
     Raises:
         ValueError: no calibration images, or see `find`.
+        RuntimeError: the artifact does not say about itself what it should.
     """
     chosen = find(kind)
     if chosen.is_calibrated and not source.images:
@@ -74,6 +75,8 @@ def write(source: Source, path: pathlib.Path, kind: str) -> None:
         )
     model = inference_copy(source.model, "float32")
     chosen.write(dataclasses.replace(source, model=model), path)
+    if (said := details(path, kind)) != dict(source.details):
+        raise RuntimeError(f"{path} says about itself {said}, not {source.details}")
 
 
 def load(path: pathlib.Path, kind: str) -> Artifact:

@@ -18,9 +18,9 @@ import numpy as np
 import tensorflow as tf
 
 from lunar_tfds import command_line
-from lunar_tfds.kaggle_layout import FRAME_HEIGHT, FRAME_WIDTH
 from lunar_tfds.pictures import to_png
 from lunar_tfds.settings import at_least, check, setting
+from lunar_tfds.synthetic import scene
 from model.inference.image_files import ImageFile, find_images
 from model.inference.output_choice import OutputChoice, build_outputs
 from model.inference.predictor import Predictor
@@ -28,6 +28,9 @@ from model.inference.rocks import MIN_AREA
 from model.inference.segmenting import segment
 from model.network import starter
 from model.network.precision import POLICIES
+
+# So many scenes are drawn, and repeated. Scenes with rocks: each rock costs time.
+DRAWN_SCENES = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +41,7 @@ class BenchmarkConfig:
         starter.NAME, "A .keras file, a workdir: its best, or starter.", is_path=True
     )
     images: str | None = setting(
-        None, "Photos to predict; by default frames made up of noise.", is_path=True
+        None, "Photos to predict; by default drawn scenes.", is_path=True
     )
     frames: int = setting(100, "How many.", at_least(1))
     turns: int = setting(5, "In how many turns.", at_least(1))
@@ -77,13 +80,13 @@ def _files(config: BenchmarkConfig, folder: pathlib.Path) -> list[ImageFile]:
     """Returns the files to predict, made where none are given."""
     if config.images:
         return find_images(config.images)[: config.frames]
-    rng = np.random.default_rng(0)
-    ground = np.linspace(0, 120, FRAME_HEIGHT)[:, np.newaxis, np.newaxis]
+    scenes = [
+        to_png(scene.render_scene(seed=0, index=index)[0])
+        for index in range(1, min(config.frames, DRAWN_SCENES) + 1)
+    ]
     for number in range(config.frames):
-        noise = rng.normal(0, 2, (FRAME_HEIGHT, FRAME_WIDTH, 1))
-        frame = np.clip(ground + noise + number / 10, 0, 255).astype(np.uint8)
         file = folder / f"frame{number:04}.png"
-        file.write_bytes(to_png(np.repeat(frame, 3, axis=-1)))
+        file.write_bytes(scenes[number % len(scenes)])
     return find_images(folder)
 
 

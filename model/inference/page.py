@@ -16,8 +16,6 @@ from model.inference.rocks import ROCK_IDS, Rock, size_class, size_names
 from model.inference.spool import Spool
 from model.inference.video import VideoFrame
 
-# Images of one page; those beyond it go to further pages, which it links.
-PAGE_IMAGES = 100
 # Widths of pictures, px.
 PICTURE_WIDTH, THUMBNAIL_WIDTH = 720, 168
 
@@ -102,16 +100,17 @@ class Page:
         Pages of an earlier run beyond these are removed.
         """
         self._end_video()
-        count = max(-(-len(self._cards) // PAGE_IMAGES), 1)
+        count = max(-(-len(self._cards) // result_files.PAGE_IMAGES), 1)
         environment = theme.environment(pathlib.Path(__file__).parent)
         template = environment.get_template(TEMPLATE)
         for index in reversed(range(count)):
             with (
-                atomic_path(self._folder / page_name(index)) as path,
+                atomic_path(self._folder / result_files.page_name(index)) as path,
                 open(path, "w", encoding="utf-8") as file,
             ):
                 file.writelines(template.generate(self._values(index, count)))
-        result_files.remove_pages(self._folder, but=map(page_name, range(count)))
+        written = map(result_files.page_name, range(count))
+        result_files.remove_pages(self._folder, but=written)
 
     def _end_video(self) -> None:
         if self._video:
@@ -124,21 +123,23 @@ class Page:
 
     def _values(self, index: int, count: int) -> dict[str, Any]:
         """Returns what the template of the page `index` of `count` is given."""
-        first = index * PAGE_IMAGES
+        first = index * result_files.PAGE_IMAGES
         return {
             "info": self._info,
             "generator": result_files.GENERATOR,
             "links": [n for n in self._info.links if n != result_files.PAGE],
             "index": index,
-            "pages": [page_name(page) for page in range(count)],
-            "page_images": PAGE_IMAGES,
+            "pages": [result_files.page_name(page) for page in range(count)],
+            "page_images": result_files.PAGE_IMAGES,
             "num_cards": len(self._cards),
             "num_images": self._images,
             "num_frames": self._frames,
             "num_errors": len(self._errors),
             "errors": self._errors.values,
             # Called twice by the template, which holds one card at a time.
-            "cards": functools.partial(self._cards.values, first, first + PAGE_IMAGES),
+            "cards": functools.partial(
+                self._cards.values, first, first + result_files.PAGE_IMAGES
+            ),
             "shares": (self._shares / max(self._images, 1)).tolist(),
             "sizes": self._sizes.tolist(),
             "size_names": size_names(),
@@ -178,12 +179,6 @@ class _Video:
             "times": self._times,
             "counts": self._counts,
         }
-
-
-def page_name(index: int) -> str:
-    """Returns the file name of a page, counted from 0: index.html, index-2.html ..."""
-    stem, suffix = result_files.PAGE.split(".")
-    return f"{stem}-{index + 1}.{suffix}" if index else result_files.PAGE
 
 
 def _pictures(result: Result) -> dict[str, str]:

@@ -21,7 +21,12 @@ from model.network.checkpoints import (
     load_checkpoint,
     read_index,
 )
-from model.network.precision import is_emulated_on_cpu, precision_of, set_precision
+from model.network.precision import (
+    is_emulated_on_cpu,
+    precision_of,
+    set_precision,
+    warn_if_emulated,
+)
 from model.network.vgg16_unet import nearest_size
 from pipeline.resize import resize_image
 
@@ -130,7 +135,9 @@ class Predictor:
         self._check()
         has_gpu = bool(tf.config.list_physical_devices("GPU"))
         self.precision: str = precision or precision_of(self.model)
-        if not precision and not has_gpu and is_emulated_on_cpu(self.precision):
+        if precision and not has_gpu:
+            warn_if_emulated(precision)
+        elif not has_gpu and is_emulated_on_cpu(self.precision):
             self.precision = "float32"
         if self.precision != precision_of(self.model):
             set_precision(self.model, self.precision)

@@ -96,8 +96,14 @@ def inference_copy(model: keras.Model, dtype: str | None = None) -> keras.Model:
     return copy
 
 
-def read_details(path: PathLike) -> dict[str, Any]:
+def read_details(
+    path: PathLike, remedy: str = "Copy it again, or use another checkpoint of the run"
+) -> dict[str, Any]:
     """Returns the details dict stored in the checkpoint file `path`.
+
+    Args:
+        path: the file.
+        remedy: what to do where it is damaged.
 
     Raises:
         ValueError: the file is missing, truncated, or not a checkpoint of train.py.
@@ -125,12 +131,11 @@ def read_details(path: PathLike) -> dict[str, Any]:
     except (zipfile.BadZipFile, json.JSONDecodeError, EOFError, OSError) as error:
         raise ValueError(
             f"{path} is truncated or damaged ({path.stat().st_size} bytes: {error}). "
-            "Copy it again, or use another checkpoint of the run"
+            f"{remedy}"
         ) from error
     if damaged:
         raise ValueError(
-            f"{path} is damaged: its part {damaged} fails its checksum. "
-            "Copy it again, or use another checkpoint of the run"
+            f"{path} is damaged: its part {damaged} fails its checksum. {remedy}"
         )
     missing = [name for name in _NEEDED_DETAILS if name not in details]
     if missing:
@@ -150,6 +155,26 @@ def run_of(path: PathLike) -> str | None:
         return None
 
 
+def find_checkpoint(
+    path_or_workdir: PathLike,
+) -> tuple[pathlib.Path, dict[str, Any]]:
+    """Returns the path of a whole checkpoint file, and its details.
+
+    Args:
+        path_or_workdir: see `load_checkpoint`.
+
+    Raises:
+        ValueError: nothing there, or a truncated or damaged file.
+    """
+    if path_or_workdir == starter.NAME:
+        path = starter.starter_file()
+        return path, read_details(path, starter.REMEDY)
+    path = pathlib.Path(path_or_workdir)
+    if path.is_dir():
+        path = best_checkpoint(path)
+    return path, read_details(path)
+
+
 def load_checkpoint(
     path_or_workdir: PathLike,
 ) -> tuple[keras.Model, dict[str, Any], pathlib.Path]:
@@ -165,18 +190,7 @@ def load_checkpoint(
         ValueError: nothing there, a truncated file, another model, weights that are
             not finite, or an output that does not match the stored class names.
     """
-    if path_or_workdir == starter.NAME:
-        path = starter.starter_file()
-    else:
-        path = pathlib.Path(path_or_workdir)
-    if path.is_dir():
-        path = best_checkpoint(path)
-    try:
-        details = read_details(path)
-    except ValueError as error:
-        if path != starter.FILE:
-            raise
-        raise ValueError(f"{error}. {starter.REMEDY}") from error
+    path, details = find_checkpoint(path_or_workdir)
     logging.info("Weights: %s", path)
     try:
         model = keras.models.load_model(path, compile=False)
@@ -247,7 +261,7 @@ def read_index(folder: PathLike) -> list[dict[str, Any]]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))["checkpoints"]
         return sorted(entries, key=_best_first)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not an index of checkpoints: {error!r}") from error

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Iterator
 
 import keras
+from absl import logging
 
 # Variables stay in float32 under every one of them.
 POLICIES = {
@@ -45,6 +46,16 @@ def is_emulated_on_cpu(precision: str) -> bool:
     TensorFlow then emulates it, and a step takes tens of times as long as in float32.
     """
     return cpu_has(precision) is False
+
+
+def warn_if_emulated(precision: str) -> None:
+    """Says in one line that a precision which was asked for is slow on this CPU."""
+    if is_emulated_on_cpu(precision):
+        logging.warning(
+            "--precision=%s is emulated on this processor, tens of times slower than "
+            "float32: leave the flag out.",
+            precision,
+        )
 
 
 @contextlib.contextmanager

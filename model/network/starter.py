@@ -11,7 +11,7 @@ FILE = pathlib.Path(__file__).resolve().parents[2] / "weights" / "starter.keras"
 REMEDY = (
     "It is part of this project's repository, not of the installed package: get it by "
     f"`git checkout -- {FILE.parent.name}` in a full clone (`git lfs pull` where LFS "
-    "is used), or pass --checkpoint with a file of your own"
+    "is used), or name a file of your own in its place"
 )
 # What Git LFS's stand-in for a file begins with.
 _POINTER = b"version https://git-lfs"

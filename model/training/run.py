@@ -22,7 +22,7 @@ from lunar_tfds.ownership import owned
 from lunar_tfds.palette import CLASS_NAMES
 from model.network import losses
 from model.network.checkpoints import CHECKPOINT_FOLDER, best_checkpoint
-from model.network.precision import is_emulated_on_cpu, policy
+from model.network.precision import policy, warn_if_emulated
 from model.network.vgg16_unet import build_vgg16_unet, freeze_encoder
 from model.training import run_config, run_state, strategies
 from model.training.averaged_weights import AveragedWeights
@@ -88,12 +88,8 @@ def _prepare_and_train(config):
     strategies.per_replica_batch_size(config.global_batch_size, strategy)
     if config.xla:
         strategies.check_xla(strategy)
-    if _is_on_cpu(config) and is_emulated_on_cpu(config.precision):
-        logging.warning(
-            "--precision=%s is emulated on this processor, tens of times slower than "
-            "float32: leave the flag out.",
-            config.precision,
-        )
+    if _is_on_cpu(config):
+        warn_if_emulated(config.precision)
     builder = batching.open_dataset(config.data_dir)
     with policy(config.precision):
         return _train(config, strategy, builder)

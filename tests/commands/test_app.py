@@ -100,7 +100,7 @@ def picture(page):
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
 
 
-def test_which_weights_can_be_chosen(tmp_path, monkeypatch):
+def test_which_weights_can_be_chosen(tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     assert app.weights(None) == ["starter"]
     assert app.weights("a.keras") == ["a.keras", "starter"]
@@ -109,7 +109,11 @@ def test_which_weights_can_be_chosen(tmp_path, monkeypatch):
             tmp_path / "runs" / name / "checkpoints" / "index.json",
             {"checkpoints": [{"file": "x.keras", "score": 0.5, "epoch": 1}]},
         )
+    (tmp_path / "runs" / ".DS_Store").write_bytes(b"")
     assert app.weights(None) == ["runs/vgg16_unet", "starter", "runs/b"]
+    (tmp_path / "runs" / "b" / "checkpoints" / "index.json").write_text("{")
+    assert app.weights(None) == ["runs/vgg16_unet", "starter"]
+    assert "Left out: runs/b/checkpoints/index.json is not an index" in caplog.text
 
 
 @pytest.mark.parametrize(

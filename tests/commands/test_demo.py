@@ -133,6 +133,11 @@ def test_without_a_choice_the_weights_are_imagenet_or_offline_the_starters(
     monkeypatch.setattr(vgg16_unet, "imagenet_weights_file", offline)
     assert choose_encoder_weights("") == "starter"
     assert "cannot be downloaded (no network)" in capsys.readouterr().out
+    whole = starter.FILE.read_bytes()
     monkeypatch.setattr(starter, "FILE", tmp_path / "weights" / "starter.keras")
-    assert choose_encoder_weights("") == "none"
-    assert "git checkout -- weights" in capsys.readouterr().out
+    for damaged in (False, True):
+        if damaged:
+            starter.FILE.parent.mkdir()
+            starter.FILE.write_bytes(whole[:-1000])
+        assert choose_encoder_weights("") == "none"
+        assert "git checkout -- weights" in capsys.readouterr().out

@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 from commands import common, predict
 from lunar_tfds import palette
 from lunar_tfds.atomic_files import write_json
-from model.inference import outputs, segmenting
+from model.inference import outputs, result_files, segmenting
 from model.inference.image_files import ImageFile
 from model.inference.predictor import Predictor
 from model.network import starter
@@ -310,6 +310,33 @@ def test_a_mask_of_somebodys_own_beside_its_image_stays(checkpoint, photos, capl
     assert f"{own} exists and would be written over" in caplog.text
     assert own.read_bytes() == b"drawn by hand"
     assert not (photos / "a_overlay.png").exists()
+
+
+def test_a_further_page_of_somebodys_own_stays(
+    checkpoint, photos, caplog, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(result_files, "PAGE_IMAGES", 1)
+    flags = (f"--checkpoint={checkpoint}", f"--images={photos}")
+    flags += (f"--output_dir={tmp_path}",)
+    own = tmp_path / "index-2.html"
+    own.write_text("my page")
+    assert run(*flags) == 1
+    assert f"{own} exists, would be written over" in caplog.text
+    assert own.read_text() == "my page"
+    own.unlink()
+    assert run(*flags) == run(*flags) == 0  # A run's own pages are written anew.
+
+
+def test_tables_that_an_earlier_run_left_are_warned_of(
+    checkpoint, photos, caplog, tmp_path
+):
+    flags = (f"--checkpoint={checkpoint}", f"--images={photos}")
+    flags += (f"--output_dir={tmp_path}",)
+    assert run(*flags) == 0
+    assert "stays" not in caplog.text
+    assert run(*flags, "--nococo") == 0
+    assert f"{tmp_path / 'coco.json'} stays as an earlier run left it" in caplog.text
+    assert "rocks.csv stays" not in caplog.text
 
 
 def test_bad_input_is_one_line_and_writes_nothing(checkpoint, photos, tmp_path, caplog):

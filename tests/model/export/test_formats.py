@@ -1,3 +1,4 @@
+import dataclasses
 import importlib.util
 import warnings
 
@@ -70,6 +71,19 @@ def test_an_artifact_gives_what_the_model_gives(written, model, images, kind):
         assert (mask == reference.argmax(-1)).mean() > 0.98
     assert [p.name for p in path.parent.iterdir()] == [path.name]
     assert formats.details(path, kind) == DETAILS
+
+
+def test_an_artifact_that_says_something_else_of_itself_is_refused(
+    tmp_path, monkeypatch
+):
+    silent = dataclasses.replace(
+        formats.FORMATS["saved_model"], details=lambda path: {}
+    )
+    monkeypatch.setitem(formats.FORMATS, "saved_model", silent)
+    with pytest.raises(RuntimeError, match="says about itself {}"):
+        formats.write(
+            Source(stand_in.build(16), 16, DETAILS), tmp_path / "m", "saved_model"
+        )
 
 
 def test_a_saved_model_has_a_serving_signature(written):

@@ -91,8 +91,9 @@ def test_a_damaged_starter_says_how_to_get_it(half, place):
     whole = half[1].read_bytes()
     for content in (whole[: len(whole) // 2], b"nothing", b""):
         place.write_bytes(content)
-        with pytest.raises(ValueError, match="git checkout -- weights"):
+        with pytest.raises(ValueError, match="git checkout -- weights") as caught:
             load_checkpoint("starter")
+        assert "checkpoint of the run" not in str(caught.value)
 
 
 def test_a_folder_called_starter_is_not_meant(half, place, tmp_path, monkeypatch):

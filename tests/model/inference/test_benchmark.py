@@ -10,6 +10,7 @@ def test_both_rates_are_measured_and_printed(tmp_path, capsys, monkeypatch):
     folder.mkdir()
     temporary = contextlib.nullcontext(folder)
     monkeypatch.setattr(benchmark.tempfile, "TemporaryDirectory", lambda: temporary)
+    monkeypatch.setattr(benchmark, "DRAWN_SCENES", 2)
     config = benchmark.BenchmarkConfig(checkpoint=str(checkpoint), frames=4, turns=2)
     bare, predicted = benchmark.measure(config)
     assert bare > predicted > 0  # The network is nearly nothing here.

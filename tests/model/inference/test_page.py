@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.inference import page, pictures
+from model.inference import pictures, result_files
 from model.inference.page import Page, PageInfo
 from model.inference.video import VideoFrame
 from tests.support import browser, results
@@ -74,7 +74,7 @@ def test_what_others_named_is_escaped(tmp_path):
 
 
 def test_further_pages_are_linked(tmp_path, monkeypatch):
-    monkeypatch.setattr(page, "PAGE_IMAGES", 2)
+    monkeypatch.setattr(result_files, "PAGE_IMAGES", 2)
     shown = [results.result(f"{index}.png") for index in range(5)]
     first = written(tmp_path, shown, [(results.File("bad.png"), "damaged")])
     names = ["index-2.html", "index-3.html", "index.html"]
@@ -88,7 +88,7 @@ def test_further_pages_are_linked(tmp_path, monkeypatch):
 
 
 def test_pages_of_an_earlier_run_beyond_those_of_this_one_go(tmp_path, monkeypatch):
-    monkeypatch.setattr(page, "PAGE_IMAGES", 1)
+    monkeypatch.setattr(result_files, "PAGE_IMAGES", 1)
     written(tmp_path, [results.result(f"{index}.png") for index in range(4)])
     (tmp_path / "index-5.html").write_text("<html>somebody's own</html>")
     (tmp_path / "index-6.html").mkdir()
