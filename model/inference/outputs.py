@@ -91,7 +91,7 @@ class Output(Protocol):
 
         Called in several threads at once, in any order, so it changes nothing of the
         output; files of this image alone are written here. What it returns is held
-        until the images before it are done: nothing of the image's size.
+        until the images before it are done, so few are of an image's size.
         """
 
     def add(self, file: Source, made: Any) -> None:
