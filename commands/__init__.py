@@ -1,3 +1,3 @@
 """The commands: flags, one-line errors, exit statuses."""
 
-import model  # noqa: F401, first: it says which kernels TensorFlow takes.
+import lunar_tfds  # noqa: F401, first: Ctrl-C is one line from then on.

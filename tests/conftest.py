@@ -6,7 +6,6 @@ import signal
 import hypothesis
 import pytest
 
-import model  # noqa: F401, first: it says which kernels TensorFlow takes.
 from tests.support import tiny_frames
 
 # What a shell starts in the background ignores Ctrl-C, what nohup starts the end of the
