@@ -168,10 +168,12 @@ def find_checkpoint(
     """
     if path_or_workdir == starter.NAME:
         path = starter.starter_file()
-        return path, read_details(path, starter.REMEDY)
-    path = pathlib.Path(path_or_workdir)
+    else:
+        path = pathlib.Path(path_or_workdir)
     if path.is_dir():
         path = best_checkpoint(path)
+    if path == starter.FILE:
+        return path, read_details(path, starter.REMEDY)
     return path, read_details(path)
 
 
