@@ -16,7 +16,7 @@ ifneq ($(or $(call version,$(FOUND)),none),$(call version,$(BIN)/python))
 NEW_VENV := $(FOUND) -m venv $(if $(wildcard $(VENV)/pyvenv.cfg),--clear )$(VENV)
 .PHONY: $(VENV)/.installed
 endif
-EXTRAS := train,build,export,video,app,test
+EXTRAS := train,build,export,heif,video,app,test
 # The scenes, the dataset, the training run and the pictures of `make demo`.
 DEMO_DIR ?= demo
 export TF_CPP_MIN_LOG_LEVEL ?= 2

@@ -1,5 +1,6 @@
 """Rocks as COCO instances, which annotation tools open for correction."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -60,10 +61,14 @@ def run_lengths(rock: Rock, size: tuple[int, int]) -> dict[str, Any]:
 
 def _counts(rock: Rock, height: int, total: int) -> list[int]:
     """Returns the lengths of runs outside and inside in turn, column by column."""
-    columns = np.pad(rock.pixels.T, ((0, 0), (1, 1))).astype(np.int8)
-    column, row = np.nonzero(np.diff(columns, axis=1))
+    _, _, box_width, box_height = rock.box
+    columns = np.zeros((box_width, box_height + 2), bool)
+    columns[:, 1:-1] = rock.pixels.T
+    column, row = np.nonzero(columns[:, 1:] != columns[:, :-1])
     edges = (rock.left + column) * height + rock.top + row
-    # A run that ends a column goes on where the next begins at once.
-    edges, times = np.unique(edges, return_counts=True)
-    counts = np.diff(edges[times == 1], prepend=0, append=total).tolist()
+    if box_height == height:  # A run may end a column and go on in the next.
+        edges, times = np.unique(edges, return_counts=True)
+        edges = edges[times == 1]
+    stops = [0, *edges.tolist(), total]
+    counts = [stop - start for start, stop in itertools.pairwise(stops)]
     return counts if counts[-1] else counts[:-1]  # The library ends so, too.

@@ -140,7 +140,8 @@ class Pictures:
         if self._masks:
             self._write(result, result_files.MASK, class_colors(prediction.mask))
         if self._overlays:
-            self._write(result, result_files.OVERLAY, _overlay(result))
+            # Of a photo's grain, more effort takes longer and saves no byte.
+            self._write(result, result_files.OVERLAY, _overlay(result), 3)
         if self._uncertainty:
             grey = np.rint(prediction.uncertainty * 255).astype(np.uint8)
             self._write(result, result_files.UNCERTAINTY, grey)
@@ -153,8 +154,11 @@ class Pictures:
                     class_names=palette.CLASS_NAMES,
                 )
 
-    def _write(self, result: Result, ending: str, pixels: np.ndarray) -> None:
-        write_bytes(self._folder / f"{result.name}{ending}", to_png(pixels))
+    def _write(
+        self, result: Result, ending: str, pixels: np.ndarray, compress_level: int = 6
+    ) -> None:
+        data = to_png(pixels, compress_level=compress_level)
+        write_bytes(self._folder / f"{result.name}{ending}", data)
 
     def add(self, file: Source, made: Any) -> None:
         """Does nothing: the files are written."""

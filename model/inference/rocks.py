@@ -90,21 +90,21 @@ def _rocks_of_class(
         rows, columns = boxes[index]
         # A copy: a view would keep the labels of the whole image.
         pixels = labels[rows, columns] == index + 1
-        x, y = (_mean_place(pixels.sum(axis)) for axis in (0, 1))
+        area = int(areas[index])
+        x, y = (
+            np.arange(len(counts)) @ counts / area
+            for counts in (pixels.sum(axis=0), pixels.sum(axis=1))
+        )
         seen = probabilities[rows, columns, class_id][pixels]
         yield Rock(
             class_id=class_id,
             left=columns.start,
             top=rows.start,
             pixels=pixels,
-            area=int(areas[index]),
-            centroid=(columns.start + x, rows.start + y),
-            probability=float(seen.mean(dtype=np.float64)),
+            area=area,
+            centroid=(float(columns.start + x), float(rows.start + y)),
+            probability=float(seen.sum(dtype=np.float64) / area),
         )
-
-
-def _mean_place(counts: np.ndarray) -> float:
-    return float(np.average(np.arange(len(counts)), weights=counts))
 
 
 def equivalent_diameter(areas: np.ndarray | int) -> np.ndarray:

@@ -31,3 +31,17 @@ def test_borders_of_classes_have_an_opacity_of_their_own(border_opacity):
         *([100, 100, 100, 100], [100, strong, strong, strong]),
         *([100, strong, 162, 162], [100, 100, 100, 100]),
     ]
+
+
+@pytest.mark.parametrize("border_opacity", [None, 0.9])
+def test_an_overlay_is_the_rounded_blend_of_every_class_and_value(border_opacity):
+    values = np.stack([np.roll(np.arange(256), 7 * c) for c in range(3)], axis=-1)
+    image = np.repeat(values[np.newaxis], 16, axis=0).astype(np.uint8)
+    mask = np.repeat(np.arange(16) % 8 // 2, 256).reshape(16, 256).astype(np.uint8)
+    strength = np.full(mask.shape, 0.37)
+    if border_opacity is not None:
+        strength[pictures.borders(mask)] = border_opacity
+    strength = np.where(mask == palette.GROUND, 0, strength)[..., np.newaxis]
+    blend = image * (1 - strength) + palette.colorize(mask) * strength
+    drawn = pictures.overlay(image, mask, 0.37, border_opacity)
+    np.testing.assert_array_equal(drawn, np.rint(blend))
