@@ -15,6 +15,9 @@ from lunar_tfds.synthetic.variety import Variety
 SMALL_RADII = (rocks.LEAST_RADII[0], 0.3)
 LARGE_RADII = (0.4, 2.0)
 PEBBLE_RADII = (0.008, 0.03)
+# The same of a stony scene: the gap between what is labelled and what is not is small
+# and lies above the border.
+STONE_RADII, ROCK_RADII = (0.01, 0.047), (0.065, SMALL_RADII[1])
 
 
 def draw_rocks(
@@ -69,6 +72,12 @@ def _populations(rng, variety):
         scatter.Population(pebbles, *PEBBLE_RADII, 2.4, 40),
         scatter.Population(small, *SMALL_RADII, power, 200),
     ]
+    if variety.stony and rng.uniform() < variety.stony:
+        stones, few = np.exp(rng.uniform(np.log([15.0, 0.02]), np.log([150.0, 1.5])))
+        populations = [
+            scatter.Population(stones, *STONE_RADII, rng.uniform(1.5, 2.3), 30),
+            scatter.Population(few, *ROCK_RADII, power, 200),
+        ]
     if rng.uniform() < variety.strewn:
         populations.append(scatter.Population(large, *LARGE_RADII, power, 400))
     if rng.uniform() < variety.fields:

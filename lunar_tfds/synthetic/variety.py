@@ -14,6 +14,8 @@ class Variety:
         fields: share with a dense field of small rocks, out to the horizon.
         sparse: share whose small rocks are few.
         strewn: share with large rocks strewn about.
+        stony: share whose stones near the camera are mostly too small for a label,
+            just under it or well, as in the dataset: labelled rocks are few there.
         touching: share of the labelled rocks that others lean on.
         shapes: weights of chunks, pyramids, domes and slabs, see `shapes.draw_shapes`.
         roundedness: of the chunks, from 0 for wedges to 1 for near-spheres.
@@ -37,6 +39,7 @@ class Variety:
     fields: float = 0.35
     sparse: float = 0.25
     strewn: float = 0.63
+    stony: float = 0.0
     touching: float = 0.2
     shapes: tuple[float, float, float, float] = (0.45, 0.2, 0.15, 0.2)
     roundedness: Range = (0.2, 1.0)
@@ -57,10 +60,13 @@ class Variety:
 
 
 STANDARD = "standard"
-# `other` is meant for validation, as a stand-in for pictures unlike those trained on:
-# rounder, flatter rocks as dark as the ground, and light that shades less.
+# `stony` has what the dataset leaves unlabelled near the camera, so that a model learns
+# not to take every stone for a rock. `other` is meant for validation, as a stand-in for
+# pictures unlike those trained on: rounder, flatter rocks as dark as the ground, and
+# light that shades less.
 STYLES = {
     STANDARD: Variety(),
+    "stony": Variety(stony=0.8),
     "other": Variety(
         boulders=0.3,
         touching=0.35,

@@ -18,7 +18,7 @@ from scipy import ndimage
 from lunar_tfds import command_line, interrupts, kaggle_layout
 from lunar_tfds.regions import TOUCHING
 from lunar_tfds.synthetic import __main__ as command
-from lunar_tfds.synthetic import labels, scene, tracks, writer
+from lunar_tfds.synthetic import labels, rocks, scene, sites, stones, tracks, writer
 from lunar_tfds.synthetic.variety import STYLES, Variety
 from tests.support import tiny_frames
 
@@ -235,6 +235,24 @@ def test_styles_are_drawn_apart(tmp_path, monkeypatch, quick):
         writer.write_scenes(tmp_path, 1, 5, 1, progress=False)
 
 
+def test_stony_scenes_have_stones_nearly_as_wide_as_the_least_labelled():
+    plain = dict(strewn=0.0, fields=0.0, boulders=0.0, touching=0.0, sparse=0.0)
+    found = {}
+    for stony in (0.0, 1.0):
+        variety = Variety(stony=stony, **plain)
+        rng = np.random.default_rng(4)
+        site = sites.draw_site(rng, variety, *SMALL.values(), with_sky=None)
+        drawn = stones.draw_rocks(rng, site.camera, site.land, site.soil, variety)
+        # A radius is a little more than half of the width.
+        is_pebble = drawn.kinds == rocks.PEBBLE
+        largest = drawn.radii[is_pebble].max() / 1.1
+        smallest = drawn.radii[~is_pebble].min() / 1.1
+        found[stony] = largest, smallest, is_pebble.mean()
+    (pebble, rock, share), (stone, labelled, stony_share) = found.values()
+    assert pebble <= 0.0301 < 0.04 < stone < 0.05 <= rock < 0.06 < labelled
+    assert share < 0.5 < stony_share
+
+
 def test_errors_name_the_remedy(tmp_path, quick):
     writer.write_scenes(tmp_path, 1, 5, 1, progress=False)
     with pytest.raises(ValueError, match="scene 1 of seed 5.*Choose another"):
@@ -398,7 +416,10 @@ def test_ctrl_c_while_workers_import_is_one_line(tmp_path):
     [
         (["--num_scenes=1"], "output_dir must be a folder: {file} is a file"),
         (["--num_scenes=0"], "--num_scenes=0: must be at least 1"),
-        (["--style=mars"], "--style=mars: value should be one of <standard|other>"),
+        (
+            ["--style=mars"],
+            "--style=mars: value should be one of <standard|stony|other>",
+        ),
         (["--num_scenes=1", "now"], "unknown arguments: now"),
         (["--output_dir=/dev/null/scenes"], "/dev/null/scenes"),  # Not to be written.
     ],
