@@ -101,7 +101,7 @@ def _draw_light(rng, variety, elevation, slope):
         rock_brightness=rng.uniform(*variety.rock_brightness),
         grain_slope=np.clip(slope * rng.uniform(0.8, 1.8), 0.045, 0.12),
         rock_slope=rng.uniform(0.03, 0.1),
-        mottling=rng.uniform(0.02, 0.07),
+        mottling=rng.uniform(*variety.mottling),
         blur=rng.uniform(0.05, 0.12),
         pebbly=rng.uniform(*variety.pebbly),
         ambient=ambient,

@@ -30,6 +30,7 @@ class Variety:
             the middle.
         lunar: weight of the Lommel-Seeliger term, see `shading.Light`.
         rock_brightness: albedo of rock over that of ground.
+        mottling: standard deviation of rock's albedo, over its mean.
         pebbly: how far the ground's grain is drawn together into pebbles.
         photos: share that looks like a photo: shadows not black, dust in the air.
         tracks: share with the tracks of a rover.
@@ -54,6 +55,7 @@ class Variety:
     sun: tuple[float, float, float] = (20.0, 40.0, 50.0)
     lunar: Range = (0.05, 0.35)
     rock_brightness: Range = (1.0, 1.5)
+    mottling: Range = (0.02, 0.07)
     pebbly: Range = (0.0, 1.0)
     photos: float = 0.15
     tracks: float = 0.08
@@ -61,12 +63,23 @@ class Variety:
 
 STANDARD = "standard"
 # `stony` has what the dataset leaves unlabelled near the camera, so that a model learns
-# not to take every stone for a rock. `other` is meant for validation, as a stand-in for
+# not to take every stone for a rock; `photo` has that, soft light, speckled boulders,
+# as photos of the Moon have. `other` is meant for validation, as a stand-in for
 # pictures unlike those trained on: rounder, flatter rocks as dark as the ground, and
 # light that shades less.
 STYLES = {
     STANDARD: Variety(),
     "stony": Variety(stony=0.8),
+    "photo": Variety(
+        boulders=0.7,
+        stony=0.8,
+        massifs=0.0,
+        flanks=0.0,
+        low_cameras=0.15,
+        mottling=(0.05, 0.25),
+        photos=1.0,
+        tracks=0.15,
+    ),
     "other": Variety(
         boulders=0.3,
         touching=0.35,

@@ -418,7 +418,7 @@ def test_ctrl_c_while_workers_import_is_one_line(tmp_path):
         (["--num_scenes=0"], "--num_scenes=0: must be at least 1"),
         (
             ["--style=mars"],
-            "--style=mars: value should be one of <standard|stony|other>",
+            "--style=mars: value should be one of <standard|stony|photo|other>",
         ),
         (["--num_scenes=1", "now"], "unknown arguments: now"),
         (["--output_dir=/dev/null/scenes"], "/dev/null/scenes"),  # Not to be written.
