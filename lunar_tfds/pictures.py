@@ -12,6 +12,9 @@ from lunar_tfds import palette
 # a header that claims far more is hostile.
 MAX_PIXELS = 64_000_000
 STRIP_PIXELS = 1 << 20
+# zlib's level for photos and drawn scenes: of their grain, a PNG of the default level
+# is no smaller and takes two to four times as long.
+GRAINY_LEVEL = 3
 ORIENTATION = 0x0112  # EXIF's tag.
 
 
@@ -108,25 +111,39 @@ def overlay(
         uint8 [height, width, 3].
     """
     tables = _tints(opacity, opacity if border_opacity is None else border_opacity)
-    border = borders(mask)
+    kinds = tint_kinds(mask)
     result = np.empty((*mask.shape, 3), np.uint8)
     for rows in row_strips(mask.shape):
-        kinds = mask[rows] + palette.NUM_CLASSES * border[rows].astype(np.uint16)
+        first = kinds[rows].astype(np.uint16) * 256
         for channel, table in enumerate(tables):
-            values = kinds * 256 + image[rows][..., channel]
+            values = first + image[rows][..., channel]
             result[rows][..., channel] = np.take(table, values)
     return result
 
 
-def _tints(opacity: float, border_opacity: float) -> np.ndarray:
-    """Returns what becomes of each value of a channel, uint8 [3, kinds * 256].
+def tint_kinds(mask: np.ndarray) -> np.ndarray:
+    """Returns the kind of each pixel: its class id, plus `NUM_CLASSES` at a border.
 
-    The kinds are the classes, and then the classes at their borders. A table is five
-    times as fast as computing each pixel.
+    Args:
+        mask: int [height, width], class ids.
     """
+    return mask + palette.NUM_CLASSES * borders(mask).astype(mask.dtype)
+
+
+def tint_strengths(opacity: float, border_opacity: float) -> np.ndarray:
+    """Returns how strongly each of `tint_kinds` is tinted, float64; ground never is."""
     strengths = np.repeat([opacity, border_opacity], palette.NUM_CLASSES)
     strengths[palette.GROUND :: palette.NUM_CLASSES] = 0
-    colors = np.tile(palette.CLASS_COLORS, (2, 1)) * strengths[:, np.newaxis]
-    values = np.arange(256) * (1 - strengths[:, np.newaxis])
+    return strengths
+
+
+def _tints(opacity: float, border_opacity: float) -> np.ndarray:
+    """Returns what becomes of each value of a channel, uint8 [3, tint kinds * 256].
+
+    A table is five times as fast as computing each pixel.
+    """
+    strengths = tint_strengths(opacity, border_opacity)[:, np.newaxis]
+    colors = np.tile(palette.CLASS_COLORS, (2, 1)) * strengths
+    values = np.arange(256) * (1 - strengths)
     tinted = colors.T[:, :, np.newaxis] + values
     return np.rint(tinted).astype(np.uint8).reshape(3, -1)

@@ -15,9 +15,8 @@ from lunar_tfds.synthetic.variety import Variety
 SMALL_RADII = (rocks.LEAST_RADII[0], 0.3)
 LARGE_RADII = (0.4, 2.0)
 PEBBLE_RADII = (0.008, 0.03)
-# The same of a stony scene: the gap between what is labelled and what is not is small
-# and lies above the border.
-STONE_RADII, ROCK_RADII = (0.01, 0.047), (0.065, SMALL_RADII[1])
+# Those of a stony scene, whose pebbles are nearly as wide as the least labelled rock.
+STONY_PEBBLE_RADII, STONY_SMALL_RADII = (0.01, 0.047), (0.065, SMALL_RADII[1])
 
 
 def draw_rocks(
@@ -68,15 +67,17 @@ def _populations(rng, variety):
     )
     if rng.uniform() < variety.sparse:
         small *= 0.06
-    populations = [
-        scatter.Population(pebbles, *PEBBLE_RADII, 2.4, 40),
-        scatter.Population(small, *SMALL_RADII, power, 200),
-    ]
+    # Asked first: other styles draw no number for it, and so the scenes that they drew.
     if variety.stony and rng.uniform() < variety.stony:
-        stones, few = np.exp(rng.uniform(np.log([15.0, 0.02]), np.log([150.0, 1.5])))
+        pebbles, small = np.exp(rng.uniform(np.log([15, 0.02]), np.log([150, 1.5])))
         populations = [
-            scatter.Population(stones, *STONE_RADII, rng.uniform(1.5, 2.3), 30),
-            scatter.Population(few, *ROCK_RADII, power, 200),
+            scatter.Population(pebbles, *STONY_PEBBLE_RADII, rng.uniform(1.5, 2.3), 30),
+            scatter.Population(small, *STONY_SMALL_RADII, power, 200),
+        ]
+    else:
+        populations = [
+            scatter.Population(pebbles, *PEBBLE_RADII, 2.4, 40),
+            scatter.Population(small, *SMALL_RADII, power, 200),
         ]
     if rng.uniform() < variety.strewn:
         populations.append(scatter.Population(large, *LARGE_RADII, power, 400))

@@ -14,8 +14,8 @@ class Variety:
         fields: share with a dense field of small rocks, out to the horizon.
         sparse: share whose small rocks are few.
         strewn: share with large rocks strewn about.
-        stony: share whose stones near the camera are mostly too small for a label,
-            just under it or well, as in the dataset: labelled rocks are few there.
+        stony: share whose stones near the camera are mostly too small for a label, as
+            in the dataset: labelled rocks are few there.
         touching: share of the labelled rocks that others lean on.
         shapes: weights of chunks, pyramids, domes and slabs, see `shapes.draw_shapes`.
         roundedness: of the chunks, from 0 for wedges to 1 for near-spheres.

@@ -15,7 +15,7 @@ import numpy as np
 
 from lunar_tfds import palette
 from lunar_tfds.atomic_files import atomic_path, write_bytes, write_text
-from lunar_tfds.pictures import class_colors, to_png
+from lunar_tfds.pictures import GRAINY_LEVEL, class_colors, to_png
 from model.inference import pictures, result_files
 from model.inference.predictor import Prediction
 from model.inference.result_names import printable
@@ -138,13 +138,14 @@ class Pictures:
             return  # See `overlay_videos`.
         prediction = result.prediction
         if self._masks:
-            self._write(result, result_files.MASK, class_colors(prediction.mask))
+            mask = to_png(class_colors(prediction.mask))
+            self._write(result, result_files.MASK, mask)
         if self._overlays:
-            # Of a photo's grain, more effort takes longer and saves no byte.
-            self._write(result, result_files.OVERLAY, _overlay(result), 3)
+            overlay = to_png(_overlay(result), compress_level=GRAINY_LEVEL)
+            self._write(result, result_files.OVERLAY, overlay)
         if self._uncertainty:
             grey = np.rint(prediction.uncertainty * 255).astype(np.uint8)
-            self._write(result, result_files.UNCERTAINTY, grey)
+            self._write(result, result_files.UNCERTAINTY, to_png(grey))
         if self._probabilities:
             path = self._folder / f"{result.name}{result_files.PROBABILITIES}"
             with atomic_path(path) as temporary:
@@ -154,10 +155,7 @@ class Pictures:
                     class_names=palette.CLASS_NAMES,
                 )
 
-    def _write(
-        self, result: Result, ending: str, pixels: np.ndarray, compress_level: int = 6
-    ) -> None:
-        data = to_png(pixels, compress_level=compress_level)
+    def _write(self, result: Result, ending: str, data: bytes) -> None:
         write_bytes(self._folder / f"{result.name}{ending}", data)
 
     def add(self, file: Source, made: Any) -> None:
