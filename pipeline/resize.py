@@ -129,15 +129,32 @@ def resize_image(image: Any, size: Any) -> tf.Tensor:
         )
     source_size = shape_of(image)[:2]
     factors = pool_factors(source_size, size)
-    pixels = pool(image, factors)
+    lengths = tf.cast([*source_size, *factors], tf.int64)  # No trace for each size.
+    return _interpolate(pool(image, factors), lengths, size)
+
+
+# Three to six times as fast as the same operations one by one.
+@tf.function(reduce_retracing=True, autograph=False)
+def _interpolate(
+    pixels: tf.Tensor, lengths: tf.Tensor, size: tuple[int, int]
+) -> tf.Tensor:
+    """Returns pixels, pooled, at `size`, float32 in [0, 1]; see `resize_image`.
+
+    Args:
+        pixels: [rows, columns, 3], see `pool`.
+        lengths: int64 [4]: (height, width) of the source, and `pool`'s factors.
+        size: (height, width), px.
+    """
+    height, width, *factors = tf.unstack(lengths)
     column, _, _, row = warp.source_coordinates(
-        augmentation.draw(None, 0, 0, 1), source_size, size, tf.int64
+        augmentation.draw(None, 0, 0, 1), (height, width), size, tf.int64
     )
     rows, columns, _ = shape_of(pixels)
     top, weight_y = warp.neighbours(row[0], rows, factors[0])
     left, weight_x = warp.neighbours(column[0], columns, factors[1])
+    is_uint8 = pixels.dtype == tf.uint8
     pixels = tf.cast(pixels, tf.float32)
-    if image.dtype == tf.uint8:
+    if is_uint8:
         pixels /= 255.0
     upper = tf.gather(pixels, top)
     lower = tf.gather(pixels, tf.minimum(top + 1, rows - 1))
