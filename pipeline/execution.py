@@ -23,11 +23,13 @@ def mapped(
 
     Args:
         dataset: tf.data.Dataset.
-        function: of an element.
+        function: of an element, without Python's control flow on tensors: AutoGraph,
+            which would rewrite that, takes seconds and is left out.
         elsewhere: whether other machines run it, each on its own cores. There the
             tuner decides: nobody waits for an iterator of theirs to end.
     """
     calls = tf.data.AUTOTUNE if elsewhere else num_cores()
+    function = tf.autograph.experimental.do_not_convert(function)
     return dataset.map(function, num_parallel_calls=calls)
 
 

@@ -64,8 +64,8 @@ class Steps:
         self._calls: dict[int, TrainingCall] = {}
         self._trained: list[str] = []
         self.statistics = BatchStatistics(model)
-        self.evaluate = tf.function(self._evaluate)
-        self.measure = tf.function(self._measure)
+        self.evaluate = tf.function(self._evaluate, autograph=False)
+        self.measure = tf.function(self._measure, autograph=False)
 
     def training_call(self, num_steps: int) -> tuple[TrainingCall, bool]:
         """Returns the compiled function of `num_steps` steps, and whether it has run.
@@ -85,7 +85,7 @@ class Steps:
 
     def _training_step(self) -> Callable:
         """Returns a function of a global batch: [loss, norm, stops] and counts."""
-        compiled = tf.function(self._gradients, jit_compile=True)
+        compiled = tf.function(self._gradients, jit_compile=True, autograph=False)
         gradients = compiled if self._xla else self._gradients
         replica_step = functools.partial(self._replica_step, gradients)
 
@@ -99,7 +99,7 @@ class Steps:
         return step
 
     def _one_step(self, step: Callable, num_steps: int) -> TrainingCall:
-        compiled = tf.function(step)
+        compiled = tf.function(step, autograph=False)
 
         def call(iterator, stop):
             start = time.perf_counter()
@@ -112,6 +112,8 @@ class Steps:
 
     def _several_steps(self, step: Callable, num_steps: int) -> TrainingCall:
         local = self._strategy.experimental_local_results
+        # AutoGraph is for the loop below; rewriting the network, too, takes seconds.
+        step = tf.autograph.experimental.do_not_convert(step)
 
         @tf.function
         def compiled(iterator, stop):

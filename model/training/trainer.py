@@ -230,7 +230,7 @@ class Trainer:
         """
         own = [self.progress.epoch, self.progress.step]
 
-        @tf.function
+        @tf.function(autograph=False)
         def mean():
             position = self.strategy.run(lambda: tf.constant(own, tf.float32))
             return self.strategy.reduce("MEAN", position, axis=None)
