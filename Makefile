@@ -16,7 +16,8 @@ ifneq ($(or $(call version,$(FOUND)),none),$(call version,$(BIN)/python))
 NEW_VENV := $(FOUND) -m venv $(if $(wildcard $(VENV)/pyvenv.cfg),--clear )$(VENV)
 .PHONY: $(VENV)/.installed
 endif
-EXTRAS := train,build,export,heif,video,app,test
+# All that the commands use. What only tests use slows every start: TensorFlow imports it.
+EXTRAS := train,build,export,heif,video,app
 # The scenes, the dataset, the training run and the pictures of `make demo`.
 DEMO_DIR ?= demo
 export TF_CPP_MIN_LOG_LEVEL ?= 2
@@ -36,7 +37,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $@
 
-lint: install
+$(VENV)/.test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -45,7 +50,7 @@ lint: install
 test: lint
 	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile --durations 10
 
-test-slow: install
+test-slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow
 
 demo: install

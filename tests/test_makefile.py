@@ -35,7 +35,8 @@ def venv(tmp_path):
     def make(version):
         folder = python(tmp_path / "venv/bin/python", version).parents[1]
         (folder / "pyvenv.cfg").write_text("")
-        (folder / ".installed").write_text("")
+        for stamp in (".installed", ".test"):
+            (folder / stamp).write_text("")
         return folder
 
     return make
