@@ -57,6 +57,8 @@ def _without_folders(value: Any) -> Any:
     """Returns what JSON holds with absolute paths cut to their names."""
     if isinstance(value, dict):
         return {key: _without_folders(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(item) for item in value]
     if isinstance(value, str) and pathlib.PurePath(value).is_absolute():
         return pathlib.PurePath(value).name
     return value
