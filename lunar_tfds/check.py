@@ -7,16 +7,17 @@ bad frames out.
 
 import collections
 import dataclasses
+import itertools
 import sys
 from collections.abc import Iterator
 
 import numpy as np
+import tensorflow_datasets as tfds
 
 from lunar_tfds import command_line, kaggle_layout, palette, settings
-from lunar_tfds.lunar_rocks import frame_files, judge, problems, source_check, sources
+from lunar_tfds.lunar_rocks import frame_files, jobs, problems, sources
+from lunar_tfds.lunar_rocks.jobs import JobList
 from lunar_tfds.lunar_rocks.label_statistics import Statistics
-from lunar_tfds.lunar_rocks.source_check import Findings
-from lunar_tfds.lunar_rocks.verdict import verdict
 from lunar_tfds.settings import at_least, setting
 
 
@@ -41,38 +42,45 @@ class Check:
 
 
 def main(check: Check) -> int:
-    """Prints what the source holds and returns whether a build would stop."""
+    """Print what the source holds, and return whether a build would stop."""
     leave_out = problems.leave_out_by_environment()
     source = sources.open_source(check.source)
     print(source.description)
-    findings = source_check.list_frames(source, check.max_examples_per_split)
-    print("\n".join(contents(source, findings)), flush=True)
-    statistics, bad = source_check.look_at_all(source, findings.jobs)
-    bad |= findings.left_out
-    judged = verdict(source, statistics, bad, leave_out=leave_out)
-    print("\n".join([*class_shares(statistics), *rules(statistics)]))
-    if judged.note:
-        print(judged.note)
-    if judged.stops:
-        print(f"A build stops. {judged.stops}")
+    listed = jobs.list_jobs(source, check.max_examples_per_split)
+    print("\n".join(contents(source, listed)), flush=True)
+    findings = problems.Findings(problems=listed.problems)
+    every_job = list(itertools.chain(*listed.jobs.values()))
+    for result in tfds.core.utils.tqdm(
+        jobs.read_all(source, every_job, palette.ROCK_THRESHOLD),
+        desc="Reading frames...",
+        unit=" frames",
+        total=len(every_job),
+        leave=False,
+    ):
+        findings.add(result)
+    conclusion = problems.conclude(source, findings, leave_out=leave_out)
+    print("\n".join(class_shares(findings.statistics)))
+    if conclusion.note:
+        print(conclusion.note)
+    if conclusion.error:
+        print(f"A build stops. {conclusion.error}")
         return command_line.EXIT_ERROR
-    if bad:
+    if bad := findings.problems:
         print(f"{len(bad)} frames are left out:{problems.listing(bad)}")
     print("A build goes through.")
     return command_line.EXIT_DONE
 
 
-def contents(source: sources.Source, findings: Findings) -> Iterator[str]:
-    """Yields lines on the files and frames of a source."""
+def contents(source: sources.Source, listed: JobList) -> Iterator[str]:
+    """Yield lines on the files and frames of a source."""
     parsed = map(kaggle_layout.parse, source.sizes)
     kinds = collections.Counter(name[0] for name in parsed if name)
-    splits = collections.Counter(job.frame.split for job in findings.jobs)
-    boxes = sum(len(job.boxes) for job in findings.jobs)
+    boxes = sum(len(job.boxes) for jobs in listed.jobs.values() for job in jobs)
     order = (*kaggle_layout.KINDS, kaggle_layout.PHOTO, kaggle_layout.PHOTO_MASK)
     yield "  files: " + ", ".join(f"{kind} {kinds[kind]}" for kind in order)
-    yield "  frames: " + ", ".join(f"{s} {splits[s]}" for s in frame_files.SPLITS)
+    yield "  frames: " + ", ".join(f"{s} {len(j)}" for s, j in listed.jobs.items())
     yield f"  masks: {', '.join(source.masks)}; boxes of large rocks: {boxes}"
-    yield f"  lists of defects: {', '.join(findings.defect_lists) or 'none'}"
+    yield f"  lists of defects: {', '.join(listed.defect_lists) or 'none'}"
 
 
 def class_shares(statistics: Statistics) -> Iterator[str]:
@@ -92,17 +100,6 @@ def class_shares(statistics: Statistics) -> Iterator[str]:
             shares = 100 * total / total.sum()
             cells = "".join(f"{share:12.2f}" for share in shares)
             yield f"  {title} {mask}".ljust(24) + cells
-
-
-def rules(statistics: Statistics) -> Iterator[str]:
-    """Yields how well labels and pictures fit; none of it stops a build by itself."""
-    yield "Rules"
-    for name, (holds, total, broken, frames) in statistics.rules.items():
-        if total:
-            rule = judge.RULES[name]
-            yield f"  {rule.says}: {holds / total:.1%} of {total} {rule.unit}" + (
-                f"; {broken} of {frames} frames break it" if broken else ""
-            )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from absl import logging
 
 from lunar_tfds import kaggle_layout, palette
 from lunar_tfds.kaggle_layout import mask_name
-from lunar_tfds.lunar_rocks import encode, reuse
+from lunar_tfds.lunar_rocks import features, reuse
 from lunar_tfds.lunar_rocks.frame_files import SPLITS
 
 NAME = "lunar_rocks"
@@ -118,7 +118,7 @@ def resolve_split(builder: tfds.core.DatasetBuilder, split: str) -> str:
 
 def masks(builder: tfds.core.DatasetBuilder) -> tuple[str, ...]:
     """Returns the kinds of mask that a built dataset has: 'ground', 'clean' or both."""
-    return encode.masks_of(builder.info.features)
+    return features.masks_of(builder.info.features)
 
 
 def check_mask(builder: tfds.core.DatasetBuilder, mask: str) -> None:

@@ -30,17 +30,20 @@ _UNLOCKED = (
 @contextlib.contextmanager
 def owned(
     path: str | os.PathLike, flag: str, *, inside: bool = False
-) -> Iterator[None]:
-    """Makes this process the only one that writes `path`, for a `with` block.
+) -> Iterator[bool]:
+    """Make this process the only one that writes `path`, for a `with` block.
 
-    Where locks do not exist or fail (object stores, some network file systems) it warns
-    and goes on without one.
+    Where locks do not exist or fail (object stores, some network file systems) warn
+    and go on without one.
 
     Args:
         path: a file or folder; it need not exist.
         flag: the flag that names it, for the message.
         inside: whether `path` is a folder that may hold the lock; it is made if it is
             missing, and removed if it stays empty. Else the lock lies beside `path`.
+
+    Yields:
+        Whether the path is locked.
 
     Raises:
         ValueError: another process, on this host or one that shares the file system,
@@ -49,7 +52,7 @@ def owned(
     """
     if "://" in os.fspath(path):
         logging.warning(_UNLOCKED, path, "it lies in an object store")
-        yield
+        yield False
         return
     path = pathlib.Path(path)
     file = path / ".lock" if inside else path.with_name(f".{path.name}.lock")
@@ -62,12 +65,12 @@ def owned(
         raise ValueError(_in_use(path, file, flag)) from None
     except (OSError, NotImplementedError) as error:
         logging.warning(_UNLOCKED, path, error)
-        yield
+        yield False
         return
     try:
         with contextlib.suppress(OSError):
             write_json(_note(file), _this_process())
-        yield
+        yield True
     finally:
         # While it is still locked: who has opened it by now finds it gone and gives up.
         for leftover in (_note(file), file):

@@ -12,37 +12,20 @@ from typing import Any
 import apache_beam as beam
 from etils import epath
 
-from lunar_tfds.lunar_rocks.frame_to_example import Job, Outcome, make_example
 from lunar_tfds.lunar_rocks.label_statistics import Statistics
+from lunar_tfds.lunar_rocks.problems import Findings
+from lunar_tfds.lunar_rocks.read_frame import Job, Result, read_frame
 from lunar_tfds.lunar_rocks.sources import Source
 
 
-@dataclasses.dataclass
-class Notes:
-    """What workers found out, besides examples.
-
-    Attributes:
-        statistics: of the labels.
-        problems: dict of frame id to the reason why it gives no example.
-    """
-
-    statistics: Statistics = dataclasses.field(default_factory=Statistics)
-    problems: dict[str, str] = dataclasses.field(default_factory=dict)
-
-    def add(self, other: "Notes") -> None:
-        """Adds what another worker found out."""
-        self.statistics.add(other.statistics)
-        self.problems.update(other.problems)
-
-
 class ReadFrames(beam.PTransform):
-    """Makes the examples of one split and leaves Notes in a file.
+    """Makes the examples of one split and writes the Findings to a JSON file.
 
     Args:
         source: where the files are; workers must reach it too.
         jobs: the frames.
         rock_threshold: intensity from which a rock counts in a `ground` file.
-        notes_path: the JSON file to write.
+        findings_path: the file to write.
     """
 
     def __init__(
@@ -50,58 +33,59 @@ class ReadFrames(beam.PTransform):
         source: Source,
         jobs: list[Job],
         rock_threshold: int,
-        notes_path: str | os.PathLike,
+        findings_path: str | os.PathLike,
     ):
         super().__init__()
         self._source = source
         self._jobs = jobs
         self._rock_threshold = rock_threshold
-        self._notes_path = os.fspath(notes_path)
+        self._findings_path = os.fspath(findings_path)
 
     def expand(self, pipeline: Any) -> beam.PCollection:
-        """Returns the PCollection of (frame id, example)."""
-        outcomes = (
+        """Return the PCollection of (frame id, example)."""
+        results = (
             pipeline
             | "Frames" >> beam.Create(self._jobs)
             | "Spread" >> beam.Reshuffle()
-            | "Make" >> beam.Map(_make, self._source, self._rock_threshold)
+            | "Read" >> beam.Map(_read, self._source, self._rock_threshold)
         )
         _ = (
-            outcomes
-            | "Notes" >> beam.Map(_note)
-            | "AddNotes" >> beam.CombineGlobally(_add)
-            | "WriteNotes" >> beam.Map(_write, self._notes_path)
+            results
+            | "Findings" >> beam.Map(_findings)
+            | "MergeFindings" >> beam.CombineGlobally(_merge)
+            | "WriteFindings" >> beam.Map(_write, self._findings_path)
         )
-        return outcomes | "Examples" >> beam.FlatMap(_examples)
+        return results | "Examples" >> beam.FlatMap(_examples)
 
 
-def _make(job: Job, source: Source, rock_threshold: int) -> Outcome:
-    return make_example(source, job, rock_threshold)
+def _read(job: Job, source: Source, rock_threshold: int) -> Result:
+    return read_frame(source, job, rock_threshold)
 
 
-def _note(outcome: Outcome) -> Notes:
-    problem = {outcome.frame_id: outcome.problem} if outcome.problem else {}
-    return Notes(outcome.statistics, problem)
+def _findings(result: Result) -> Findings:
+    findings = Findings()
+    findings.add(result)
+    return findings
 
 
-def _add(many: Iterable[Notes]) -> Notes:
-    total = Notes()
-    for notes in many:
-        total.add(notes)
+def _merge(many: Iterable[Findings]) -> Findings:
+    total = Findings()
+    for findings in many:
+        total.merge(findings)
     return total
 
 
-def _write(notes: Notes, path: str) -> None:
-    epath.Path(path).write_text(json.dumps(dataclasses.asdict(notes)))
+def _write(findings: Findings, path: str) -> None:
+    epath.Path(path).write_text(json.dumps(dataclasses.asdict(findings)))
 
 
-def _examples(outcome: Outcome) -> Iterator[tuple[str, dict]]:
-    if outcome.example is not None:
-        yield outcome.frame_id, outcome.example
+def _examples(result: Result) -> Iterator[tuple[str, dict]]:
+    if result.example is not None:
+        yield result.frame_id, result.example
 
 
-def read_notes(path: epath.Path) -> Notes:
-    """Returns the Notes in a file and removes it."""
+def take_findings(path: epath.Path) -> Findings:
+    """Return the Findings in a file and remove it."""
     content = json.loads(path.read_text())
     path.unlink()
-    return Notes(Statistics(**content["statistics"]), content["problems"])
+    return Findings(Statistics(**content["statistics"]), content["problems"])

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from lunar_tfds import kaggle_layout
 from lunar_tfds.kaggle_layout import RENDER
@@ -99,18 +99,15 @@ def _stem(name: str) -> str:
     return pathlib.PurePosixPath(name).stem
 
 
-def missing_partners(names: Collection[str]) -> dict[str, list[str]]:
-    """Returns the kinds of file that each incomplete render or mask lacks, by id.
-
-    Args:
-        names: names of files in the source, relative to the dataset's root.
-    """
+def missing_files(names: Collection[str]) -> dict[str, list[str]]:
+    """Return the kinds of file that each incomplete frame lacks, by frame id."""
     files, _ = _by_kind(names)
     return _missing(files, kaggle_layout.masks_among(names))
 
 
-def _missing(files, mask_kinds):
-    """Returns what `missing_partners` does, of the files by kind and id."""
+def _missing(
+    files: Mapping[str, Mapping[str, str]], mask_kinds: tuple[str, ...]
+) -> dict[str, list[str]]:
     kinds = (RENDER, *mask_kinds)
     missing = {}
     for frame_id in sorted(set().union(*(files[kind] for kind in kinds))):

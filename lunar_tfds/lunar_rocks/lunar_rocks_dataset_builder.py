@@ -6,35 +6,33 @@ import functools
 import itertools
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import tensorflow_datasets as tfds
 from absl import logging
+from etils import epath
 
 from lunar_tfds import kaggle_layout, palette
 from lunar_tfds.lunar_rocks import (
-    encode,
+    features,
     frame_files,
-    judge,
-    parallel,
+    jobs,
     problems,
     reuse,
-    source_check,
     sources,
-    tfds_internals,
-    unfinished_builds,
 )
-from lunar_tfds.lunar_rocks.frame_to_example import Job, Outcome, make_example
-from lunar_tfds.lunar_rocks.label_statistics import Statistics
-from lunar_tfds.lunar_rocks.verdict import verdict
+from lunar_tfds.lunar_rocks.read_frame import Job, Result, read_frame
 from lunar_tfds.ownership import owned
 
 THRESHOLD_REASON = (
     "In ground files rocks go darker with distance; a rock counts from this intensity "
     "of 255. The author suggests 50 to 200 and used 100."
 )
-_MANUAL = "manual"  # What TFDS calls its manual folder.
+_MANUAL = "manual"  # TFDS's name of its manual folder.
+# TFDS builds in `incomplete.XXXXXX_VERSION` beside the final folder and renames it at
+# the end. A killed build leaves it behind, 5 GB or more.
+_INCOMPLETE = "incomplete."
 _AS_IT_IS = tfds.download.GenerateMode.REUSE_DATASET_IF_EXISTS
 
 
@@ -64,7 +62,34 @@ class LunarRocksConfig(tfds.core.BuilderConfig):
             )
 
 
-class Builder(tfds_internals.StreamingBuilder):
+class _Shards:
+    """The number of shards that TFDS would take, but at most one for each example.
+
+    TFDS itself ends in an error where a split has fewer examples than shards.
+    """
+
+    def __init__(self, config: Any):
+        self._config = config
+        self.num_shards = config.num_shards
+
+    def get_number_shards(
+        self, total_size: int, num_examples: int, uses_precise_sharding: bool = True
+    ) -> int:
+        """Return the number of shards of a split; arguments as TFDS passes them."""
+        number = self._config.get_number_shards(
+            total_size, num_examples, uses_precise_sharding
+        )
+        return min(number, num_examples)
+
+
+class _DownloadConfig(tfds.download.DownloadConfig):
+    """A configuration with `_Shards`."""
+
+    def get_shard_config(self) -> Any:
+        return _Shards(super().get_shard_config())
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
     """Builder of `lunar_rocks`, from a folder, a zip or Kaggle.
 
     Args:
@@ -97,9 +122,9 @@ class Builder(tfds_internals.StreamingBuilder):
 
         A dataset that is there keeps the masks that it was built with.
         """
-        masks = self._masks or encode.built_masks(self.data_path)
+        masks = self._masks or features.built_masks(self.data_path)
         return self.dataset_info_from_configs(
-            features=encode.features(masks),
+            features=features.features(masks),
             supervised_keys=("image", kaggle_layout.mask_name(masks[0])),
             homepage=f"https://www.kaggle.com/datasets/{sources.HANDLE}",
             metadata=tfds.core.MetadataDict(),
@@ -150,15 +175,24 @@ class Builder(tfds_internals.StreamingBuilder):
             if not self.is_prepared() or config.download_mode.overwrite_dataset:
                 _ = self._leave_out  # A wrong value stops here, before a download.
                 named = _named_source(config)
-                # Before a download, of which the second builder would make nothing.
-                stack.enter_context(owned(self.data_dir, "--data_dir"))
+                folder = self.data_dir_root / self.name
+                # Lock before a download, which would be in vain for a second build.
+                is_locked = stack.enter_context(owned(folder, "--data_dir"))
+                _remove_leftovers(folder, is_locked=is_locked)
                 self._source = named or _unnamed_source(downloads)
                 logging.info(
                     "Building lunar_rocks from the %s.", self._source.description
                 )
                 self._take_masks(self._source.masks)
-                self._tell_of_jpeg()
-                unfinished_builds.remove(self.data_dir_root / self.name)
+                self._warn_of_jpeg()
+                self._max_examples = config.max_examples_per_split
+                self._uses_beam = bool(config.beam_options or config.beam_runner)
+                self._findings_paths: list[epath.Path] = []
+                kept = 0 if self._max_examples == 0 else None
+                # `_split_generators` keeps so many examples; TFDS would drop `_finish`.
+                download_config = _DownloadConfig(
+                    **vars(config) | {"max_examples_per_split": kept}
+                )
             elif download_config and config.download_mode == _AS_IT_IS:
                 named = _named_source(config)
                 if source := named or sources.find_source(downloads / _MANUAL):
@@ -168,7 +202,7 @@ class Builder(tfds_internals.StreamingBuilder):
             )
 
     def _take_masks(self, masks: tuple[str, ...]) -> None:
-        """Makes the dataset to build one with the masks of its source."""
+        """Give the dataset to build the masks that its source has."""
         for kind in sorted(set(kaggle_layout.MASKS) - set(masks)):
             logging.warning(
                 "No %s, so the dataset has no %s, only %s.",
@@ -176,13 +210,13 @@ class Builder(tfds_internals.StreamingBuilder):
                 kaggle_layout.mask_name(kind),
                 ", ".join(map(kaggle_layout.mask_name, masks)),
             )
-        if masks != encode.masks_of(self.info.features):
+        if masks != features.masks_of(self.info.features):
             self._masks = masks
             new_info = self._info()
             new_info.set_file_format(self.info.file_format)
             self._new_info = new_info
 
-    def _tell_of_jpeg(self) -> None:
+    def _warn_of_jpeg(self) -> None:
         if count := sum(map(kaggle_layout.is_jpeg, self._source.sizes)):
             logging.warning(
                 "%d pictures are JPEG files, which have lost the fine grain of the "
@@ -197,145 +231,140 @@ class Builder(tfds_internals.StreamingBuilder):
         )
         reuse.check(self.data_dir, self.info.metadata, source, wanted, self._leave_out)
 
-    @contextlib.contextmanager
-    def streams(
-        self,
-        dl_manager: tfds.download.DownloadManager,
-        download_config: tfds.download.DownloadConfig,
-    ) -> Iterator[dict[str, tfds_internals.Stream] | None]:
-        """Yields the examples of each split, after a look at the source."""
-        unfinished_builds.mark(self.data_dir)
-        uses_beam = bool(download_config.beam_options or download_config.beam_runner)
-        self._max_examples = download_config.max_examples_per_split
-        self._statistics = Statistics()
-        self._bad: dict[str, str] = {}
-        self._notes: list[tfds.core.Path] = []
-        self._look_over(leave_out=self._leave_out, read_files=not uses_beam)
-        if uses_beam:
-            yield None
-            return
-        # One stream for all splits, so that threads read ahead over their borders.
-        every_job = list(itertools.chain.from_iterable(self._jobs.values()))
-        with contextlib.closing(parallel.ordered_map(self._make, every_job)) as made:
-            made = iter(
-                tfds.core.utils.tqdm(
-                    made,
-                    desc="Writing examples...",
-                    unit=" examples",
-                    total=len(every_job),
-                    leave=False,
-                )
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, Any]:
+        """Return the examples of each split that has any.
+
+        Frames with a problem give no example. What the frames show is collected in
+        `_findings`; `_finish` is called when all frames have been read.
+        """
+        listed = jobs.list_jobs(self._source, self._max_examples)
+        self._defect_lists = listed.defect_lists
+        self._findings = problems.Findings(problems=listed.problems)
+        if self._uses_beam:
+            return {
+                split: self._read_with_beam(split, jobs_of_split)
+                for split, jobs_of_split in listed.jobs.items()
+                if jobs_of_split
+            }
+        generators: dict[str, Iterator[tuple[str, dict]]] = {}
+        for split, jobs_of_split in listed.jobs.items():
+            todo = iter(jobs_of_split)
+            # TFDS refuses a split without examples, so look for the first one here.
+            read = functools.partial(
+                read_frame, self._source, rock_threshold=self.ground_threshold
             )
-            yield {
-                split: tfds_internals.Stream(
-                    self._generate_examples(itertools.islice(made, len(jobs))),
-                    len(jobs),
-                    sum(self._source.sizes[job.frame.image] for job in jobs),
-                )
-                for split, jobs in self._jobs.items()
-            }
-
-    def _look_over(self, *, leave_out: bool, read_files: bool) -> None:
-        """Finds the jobs of each split that has any, in the order of its examples."""
-        findings = source_check.look_over(
-            self._source,
-            leave_out=leave_out,
-            read_files=read_files,
-            max_frames=self._max_examples,
-        )
-        self._left_out = findings.left_out
-        self._defect_lists = findings.defect_lists
-        if self._left_out:
-            logging.warning(problems.message(self._left_out, self._source.description))
-        self._jobs: dict[str, list[Job]] = {}
-        for split in frame_files.SPLITS:
-            jobs = {
-                job.frame.frame_id: job
-                for job in findings.jobs
-                if job.frame.split == split
-            }
-            if jobs:
-                order = tfds_internals.in_order(split, jobs)
-                self._jobs[split] = [jobs[frame_id] for frame_id in order]
-            elif split == frame_files.REAL:
-                logging.warning(
-                    "No labelled photo in %s, where photos are looked for: split %s is "
-                    "left out.",
-                    kaggle_layout.PHOTOS,
-                    split,
-                )
+            first = next(self._generate_examples(map(read, todo)), None)
+            if first is not None:
+                results = jobs.read_all(self._source, todo, self.ground_threshold)
+                examples = self._generate_examples(results)
+                generators[split] = itertools.chain([first], examples)
             else:
-                logging.warning("Split %s has no frames and is left out.", split)
-
-    def _make(self, job: Job) -> tuple[Outcome, bytes]:
-        """Returns what becomes of a frame, and its example as bytes if it has one."""
-        outcome = make_example(self._source, job, self.ground_threshold)
-        if outcome.example is None:
-            return outcome, b""
-        data = self.info.features.serialize_example(outcome.example)
-        return dataclasses.replace(outcome, example=None), data
+                _warn_of_empty_split(split, any_frame=bool(jobs_of_split))
+        if generators:
+            last, examples = generators.popitem()
+            generators[last] = self._then_finish(examples)
+        else:
+            self._finish()
+        return generators
 
     def _generate_examples(
-        self, made: Iterator[tuple[Outcome, bytes]]
-    ) -> Iterator[tuple[str, bytes]]:
-        """Yields (frame id, bytes) of what `_make` returned, and adds up the rest."""
-        for outcome, data in made:
-            self._statistics.add(outcome.statistics)
-            if outcome.problem:  # The others go on, so that all problems are listed.
-                self._bad[outcome.frame_id] = outcome.problem
-            else:
-                yield outcome.frame_id, data
+        self, results: Iterable[Result]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield (frame id, example) of frames, and collect what they show."""
+        for result in results:
+            self._findings.add(result)
+            if result.example is not None:
+                yield result.frame_id, result.example
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
-        """Returns the Beam transform of each split that has any examples."""
+    def _then_finish(
+        self, examples: Iterable[tuple[str, dict]]
+    ) -> Iterator[tuple[str, dict]]:
+        """Yield the last split's examples, then check what all frames show.
+
+        TFDS publishes the dataset after this: an error here leaves nothing behind.
+        """
+        yield from examples
+        self._finish()
+
+    def _read_with_beam(self, split: str, jobs_of_split: list[Job]) -> Any:
+        """Return the Beam transform that makes the examples of a split."""
         from lunar_tfds.lunar_rocks import beam_pipeline  # Beam is needed only here.
 
-        transforms = {}
-        for split, jobs in self._jobs.items():
-            path = self.data_path / f"notes-{split}.json"
-            self._notes.append(path)
-            transforms[split] = beam_pipeline.ReadFrames(
-                self._source, jobs, self.ground_threshold, path
-            )
-        return transforms
-
-    def finish(self) -> None:
-        """Checks the labels as a set, and writes down how the dataset came about."""
-        self._collect_notes()
-        unfinished_builds.unmark(self.data_dir)
-        if self._bad and self._leave_out:
-            logging.warning(problems.message(self._bad, self._source.description))
-        self._left_out |= self._bad
-        judged = verdict(
-            self._source, self._statistics, self._left_out, leave_out=self._leave_out
+        path = self.data_path / f"findings-{split}.json"
+        self._findings_paths.append(path)
+        return beam_pipeline.ReadFrames(
+            self._source, jobs_of_split, self.ground_threshold, path
         )
-        for line in judge.broken_rules(self._statistics):
-            logging.warning(line)
-        if judged.note:
-            logging.warning(judged.note)
-        if judged.stops:
-            raise ValueError(judged.stops)
+
+    def _process_pipeline_result(self, pipeline_result: Any) -> None:
+        """Collect what Beam's workers found out, when all of them are done."""
+        from lunar_tfds.lunar_rocks import beam_pipeline
+
+        for path in self._findings_paths:
+            self._findings.merge(beam_pipeline.take_findings(path))
+        self._finish()
+
+    def _finish(self) -> None:
+        """Check all frames together, and write down how the dataset was made.
+
+        Raises:
+            ValueError: it must not be built; see `problems.conclude`.
+        """
+        source, findings = self._source, self._findings
+        conclusion = problems.conclude(source, findings, leave_out=self._leave_out)
+        if conclusion.error:
+            raise ValueError(conclusion.error)
+        if findings.problems:
+            logging.warning(problems.message(findings.problems, source.description))
+        if conclusion.note:
+            logging.warning(conclusion.note)
         self.info.metadata.update(
-            source=self._source.description,
-            source_fingerprint=sources.fingerprint(self._source),
-            masks=[kaggle_layout.mask_name(kind) for kind in self._source.masks],
+            source=source.description,
+            source_fingerprint=sources.fingerprint(source),
+            masks=[kaggle_layout.mask_name(kind) for kind in source.masks],
             max_examples_per_split=self._max_examples,
-            class_pixel_counts=self._statistics.pixel_counts,
+            class_pixel_counts=findings.statistics.pixel_counts,
             ground_threshold=self.ground_threshold,
             ground_threshold_reason=THRESHOLD_REASON,
             defect_lists_present=self._defect_lists,
-            left_out_frames=self._left_out,
-            label_rules=judge.summary(self._statistics),
-            labels_undecided=judged.undecided,
+            left_out_frames=findings.problems,
+            labels_undecided=conclusion.undecided,
         )
 
-    def _collect_notes(self) -> None:
-        for path in self._notes:
-            from lunar_tfds.lunar_rocks import beam_pipeline
 
-            notes = beam_pipeline.read_notes(path)
-            self._statistics.add(notes.statistics)
-            self._bad |= notes.problems
+def _warn_of_empty_split(split: str, *, any_frame: bool) -> None:
+    if any_frame:
+        logging.warning("No frame of the split %s can be used.", split)
+    elif split == frame_files.REAL:
+        logging.warning(
+            "No labelled photo in %s, where photos are looked for: split %s is "
+            "left out.",
+            kaggle_layout.PHOTOS,
+            split,
+        )
+    else:
+        logging.warning("Split %s has no frames and is left out.", split)
+
+
+def _remove_leftovers(folder: epath.Path, *, is_locked: bool) -> None:
+    """Remove what killed builds of this dataset left, of any version and config.
+
+    Args:
+        folder: of the dataset in the data_dir.
+        is_locked: whether no other build can be running in it; if unknown, stay away.
+    """
+    found = [*folder.glob(f"{_INCOMPLETE}*"), *folder.glob(f"*/{_INCOMPLETE}*")]
+    for path in found:
+        if not is_locked:
+            logging.warning("%s: remove it unless a build is running there.", path)
+            continue
+        logging.warning("Removing %s, left by an interrupted build.", path)
+        try:
+            path.rmtree()
+        except OSError as error:
+            logging.warning("Could not remove %s: %s", path, error)
 
 
 def _named_source(config: tfds.download.DownloadConfig) -> sources.Source | None:

@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from apache_beam.options import pipeline_options
 
 from lunar_tfds.lunar_rocks import frame_files, sources
-from lunar_tfds.lunar_rocks.frame_to_example import Job, make_example
+from lunar_tfds.lunar_rocks.read_frame import Job, read_frame
 from tests.support import building, tiny_frames
 
 
@@ -27,7 +27,7 @@ def test_two_workers_give_the_plain_build(tiny_folder, tiny_data_dir, tmp_path):
     building.assert_equal(building.read(plain), building.read(beam))
     assert dict(beam.info.metadata.items()) == dict(plain.info.metadata.items())
     names = {path.name for path in beam.data_path.iterdir()}
-    assert not [name for name in names if name.startswith(("notes", "owner"))]
+    assert not [name for name in names if name.startswith("findings")]
 
 
 @pytest.mark.slow
@@ -59,9 +59,9 @@ def test_what_goes_to_worker_processes_survives_the_way(tiny_folder, tmp_path, z
     source = sources.find_source(folder)
     frame = frame_files.find_frames(source.sizes)[0][0]
     job = Job(frame, [(1.0, 2.0, 30.0, 40.0)], ["shadow"])
-    outcome = make_example(source, job, 100)
-    again = make_example(*pickle.loads(pickle.dumps((source, job, 100))))
-    assert outcome.example and pickle.loads(pickle.dumps(outcome)) == again == outcome
+    result = read_frame(source, job, 100)
+    again = read_frame(*pickle.loads(pickle.dumps((source, job, 100))))
+    assert result.example and pickle.loads(pickle.dumps(result)) == again == result
 
 
 def test_damaged_frames_stop_it_or_are_left_out(tmp_path):

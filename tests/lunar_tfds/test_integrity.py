@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lunar_tfds import kaggle_layout
-from lunar_tfds.lunar_rocks import annotations, frame_files, png
+from lunar_tfds.lunar_rocks import annotations, frame_files, picture_files
 from tests.support import building, mutate_sources, tiny_frames
 
 
@@ -50,16 +50,16 @@ def test_no_flipped_or_missing_byte_goes_unseen(picture, data):
     damaged = bytearray(picture)
     damaged[position] ^= flip
     with pytest.raises(ValueError):
-        png.verify(bytes(damaged))
+        picture_files.verify_png(bytes(damaged))
     with pytest.raises(ValueError):
-        png.verify(picture[:position])
+        picture_files.verify_png(picture[:position])
 
 
 @given(st.integers(1, 480))
 @settings(max_examples=20)
 def test_top_rows_are_those_of_the_whole(picture, rows):
     whole = np.asarray(Image.open(io.BytesIO(picture)))
-    top = np.asarray(Image.open(io.BytesIO(png.top_rows(picture, rows))))
+    top = np.asarray(Image.open(io.BytesIO(picture_files.top_rows(picture, rows))))
     np.testing.assert_array_equal(top, whole[:rows])
 
 
@@ -69,15 +69,15 @@ def test_ids_survive_the_small_writer(height, width, random):
     ids = np.array(
         [[random.randrange(4) for _ in range(width)] for _ in range(height)], np.uint8
     )
-    data = png.encode_ids(ids)
-    assert png.verify(data) == (width, height, png.GRAYSCALE)
+    data = picture_files.encode_ids(ids)
+    assert picture_files.verify_png(data) == (width, height, picture_files.GRAYSCALE)
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), ids)
 
 
 @pytest.mark.parametrize("shape", [(480, 720), (89, 720), (3, 70_000)])
 def test_ids_of_several_compressors_are_one_picture(shape):
     ids = np.random.default_rng(0).integers(0, 4, shape, np.uint8)
-    found = np.asarray(Image.open(io.BytesIO(png.encode_ids(ids))))
+    found = np.asarray(Image.open(io.BytesIO(picture_files.encode_ids(ids))))
     np.testing.assert_array_equal(found, ids)
 
 
@@ -155,12 +155,12 @@ def test_pixel_data_broken_under_a_right_checksum(folder, tmp_path):
     copy = building.copy(folder, tmp_path / "k")
     file = copy / "images/clean/clean0002.png"
     ids = np.zeros((480, 720), np.uint8)
-    good = png.encode_ids(ids)
+    good = picture_files.encode_ids(ids)
     start = good.index(b"IDAT")
     body = b"\x78\x9c" + bytes(50)
     chunk = len(body).to_bytes(4, "big") + b"IDAT" + body
     chunk += zlib.crc32(b"IDAT" + body).to_bytes(4, "big")
-    file.write_bytes(good[: start - 4] + chunk + png.encode_ids(ids)[-12:])
+    file.write_bytes(good[: start - 4] + chunk + picture_files.encode_ids(ids)[-12:])
     with pytest.raises(ValueError, match="clean0002.png: corrupt pixel data"):
         building.build(copy, tmp_path / "d")
     assert not list((tmp_path / "d/lunar_rocks").iterdir())

@@ -27,7 +27,7 @@ def test_the_peak_of_what_started_a_process_does_not_count():
     assert 1e6 < int(done.stdout) < 64 << 20
 
 
-@pytest.mark.parametrize("name", ["synthetic.__main__", "lunar_rocks.benchmark"])
+@pytest.mark.parametrize("name", ["synthetic.__main__"])
 def test_windows_has_no_figure_and_the_commands_start(monkeypatch, name):
     monkeypatch.setitem(sys.modules, "resource", None)  # As an import that fails.
     monkeypatch.delitem(sys.modules, f"lunar_tfds.{name}", raising=False)

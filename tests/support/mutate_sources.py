@@ -26,7 +26,7 @@ from PIL import Image
 
 from lunar_tfds import command_line, kaggle_layout
 from lunar_tfds.kaggle_layout import MASKS
-from lunar_tfds.lunar_rocks import hypotheses
+from lunar_tfds.lunar_rocks import palette_check
 from lunar_tfds.settings import at_least, check, setting
 from tests.support import building, mutations, swapped_sets, tiny_frames
 
@@ -120,7 +120,7 @@ class Mutations:
     mutations: int = setting(1000, "How many.", at_least(0))
     first_seed: int = setting(0, "Seed of the first.", at_least(0))
     swapped_sets: int = setting(0, "Drawn sets to repaint, seeds 0, 1 ...", at_least(0))
-    scenes: int = setting(24, "Scenes of each.", at_least(hypotheses.MIN_FRAMES))
+    scenes: int = setting(24, "Scenes of each.", at_least(palette_check.MIN_FRAMES))
     drawn_dir: str | None = setting(
         None, "Folder that keeps the drawn sets.", is_path=True
     )

@@ -13,19 +13,16 @@ import numpy as np
 from lunar_tfds import kaggle_layout, palette
 from lunar_tfds.kaggle_layout import CLEAN, GROUND, MASKS
 from lunar_tfds.lunar_rocks import (
-    classify,
-    colors,
-    decode,
     frame_files,
-    hypotheses,
-    judge,
-    load,
-    source_check,
+    jobs,
+    label_statistics,
+    palette_check,
+    read_frame,
     sources,
 )
 from lunar_tfds.lunar_rocks.label_statistics import Statistics
 
-RIGHT = hypotheses.PALETTE
+RIGHT = palette_check.PALETTE
 # Which colour black, red, green and blue are painted in: every other order.
 ORDERS = [order for order in itertools.permutations(RIGHT) if order != RIGHT]
 ROCKS_SWAPPED = (0, 1, 3, 2)
@@ -48,7 +45,7 @@ def recolour(rgb, order):
 def meaning_of(order, kinds, present=MASKS):
     """Returns the Meaning of what `recolour` paints in some of the kinds."""
     back = tuple(int(color) for color in np.argsort(order))
-    return hypotheses.Meaning(
+    return palette_check.Meaning(
         tuple((k, back if k in kinds else RIGHT) for k in reversed(sorted(present)))
     )
 
@@ -58,7 +55,7 @@ class Scene:
     """A frame with its pixels and boxes."""
 
     frame: frame_files.Frame
-    pixels: decode.Pixels
+    pixels: read_frame.Pixels
     boxes: list
 
 
@@ -66,15 +63,15 @@ def read(folder, step=1):
     """Returns the Scene of each render in a folder, every `step`-th pixel of it."""
     source = sources.open_source(folder)
     scenes = []
-    for job in source_check.list_frames(source).jobs:
+    for job in itertools.chain(*jobs.list_jobs(source).jobs.values()):
         if job.frame.is_photo:
             continue
-        reasons: list[str] = []
-        files = load.load(source, job.frame, reasons)
-        pixels = decode.decode(files, job.frame, reasons)
-        assert not reasons, reasons
+        problems: list[str] = []
+        files = read_frame.load(source, job.frame, problems)
+        pixels = read_frame.decode(files, job.frame, problems)
+        assert not problems, problems
         masks = {kind: rgb[::step, ::step] for kind, rgb in pixels.masks.items()}
-        pixels = decode.Pixels(b"", pixels.top[:, ::step], masks)
+        pixels = read_frame.Pixels(b"", pixels.top[:, ::step], masks)
         boxes = [tuple(edge / step for edge in box) for box in job.boxes]
         scenes.append(Scene(job.frame, pixels, boxes))
     return scenes
@@ -91,15 +88,12 @@ def look(scenes, change=lambda masks: masks, *, boxes=True):
     total = Statistics()
     for scene in scenes:
         masks = change(scene.pixels.masks)
-        pixels = dataclasses.replace(scene.pixels, masks=masks)
-        reasons: list[str] = []
-        total.add(colors.check(masks, scene.frame, reasons))
-        if not reasons:
-            ids = classify.classify(masks, palette.ROCK_THRESHOLD)
+        problems: list[str] = []
+        total.add(label_statistics.of_colors(scene.frame, masks, problems))
+        if not problems:
+            ids = {kind: palette.class_ids(rgb) for kind, rgb in masks.items()}
             known = scene.boxes if boxes else []
-            total.add(
-                judge.judge(scene.frame, pixels, ids, palette.ROCK_THRESHOLD, known)
-            )
+            total.add(label_statistics.of_render(ids, scene.pixels.top, known))
     return total
 
 
@@ -138,24 +132,24 @@ def failures(scenes):
         ("ground alone", only(GROUND), True),
         ("clean alone", only(CLEAN), True),
     ):
-        found = hypotheses.compare(look(scenes, change, boxes=boxes))
+        found = palette_check.compare(look(scenes, change, boxes=boxes))
         if found.better:
             wrong.append(f"{name}: called {found.better}")
     swaps = [(kinds, MASKS, order) for kinds in PLACES for order in ORDERS]
     swaps += [((kind,), (kind,), order) for kind in MASKS for order in ORDERS]
     for kinds, present, order in swaps:
         meant = meaning_of(order, kinds, present)
-        found = hypotheses.compare(look(scenes, repaint(order, kinds, present)))
+        found = palette_check.compare(look(scenes, repaint(order, kinds, present)))
         if found.better != meant or found.stops != _enough(scenes):
             wrong.append(f"{meant} of {present}: called {found.better}")
-    found = hypotheses.compare(look(scenes, exchange))
+    found = palette_check.compare(look(scenes, exchange))
     if not (found.better and found.better.exchanged and found.stops == _enough(scenes)):
         wrong.append(f"exchanged folders: called {found.better}")
     return wrong
 
 
 def _enough(scenes):
-    return len(scenes) >= hypotheses.MIN_FRAMES
+    return len(scenes) >= palette_check.MIN_FRAMES
 
 
 def drawn(folder, seed, num_scenes):

@@ -1,7 +1,8 @@
-"""Does another meaning of the colours explain a set better than the palette?
+"""Do the colours of a set of frames mean what the palette says?
 
-Channels, classes or folders swapped in every file leave colours that are all legal.
-Each meaning that they could have is held against the evidence of the whole set.
+Channels, classes or folders that are swapped in every file leave only legal colours.
+Each meaning that the colours could have is compared with what the whole set shows: sky
+is dark and above, ground is common, boxes hold large rock, and both masks agree.
 """
 
 import dataclasses
@@ -10,15 +11,21 @@ from collections.abc import Iterator
 
 from lunar_tfds import palette
 from lunar_tfds.kaggle_layout import CLEAN, GROUND
-from lunar_tfds.lunar_rocks.evidence import FRAME
-from lunar_tfds.lunar_rocks.label_statistics import Statistics
+from lunar_tfds.lunar_rocks.label_statistics import (
+    FRAME,
+    MAX_OFF_PALETTE,
+    Statistics,
+)
 
 # Fewer frames prove nothing.
 MIN_FRAMES = 20
-# A meaning is clearly better or worse from this much evidence a frame on. A swap of
-# small and large rock, the hardest to see, shows in the frames with boxes alone: 0.64.
+# A meaning is clearly better or worse from this difference in votes a frame. A swap of
+# small and large rock, the hardest to see, shows only in frames with boxes: 0.64.
 CLEARLY = 0.1
-# Undecided meanings that a message spells out.
+# Share of a kind's masks that may be off the palette. Beyond this the whole set is
+# wrong, not single frames.
+MANY = 0.25
+# Undecided meanings that a message lists.
 MAX_NAMED = 3
 PALETTE = tuple(range(palette.NUM_CLASSES))
 
@@ -59,13 +66,13 @@ class Meaning:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """How the palette does against every other meaning.
+    """How well the palette fits a set, compared with every other meaning.
 
     Attributes:
-        frames: the evidence is of.
-        better: the meaning that explains the set best, if clearly better.
-        lead: of that one over the palette, in frames' worth of evidence.
-        undecided: meanings that are neither clearly better nor clearly worse.
+        frames: number of frames compared.
+        better: the meaning that fits best, if it fits clearly better.
+        lead: votes for it minus votes for the palette, in frames.
+        undecided: meanings that fit neither clearly better nor clearly worse.
     """
 
     frames: int
@@ -80,22 +87,21 @@ class Comparison:
 
 
 def compare(statistics: Statistics) -> Comparison:
-    """Returns the Comparison of all meanings over a set."""
+    """Return the Comparison of all meanings over a set."""
     kinds = sorted(statistics.votes, reverse=True)
     leads: dict[Meaning, int] = {}
     if kinds:
-        right = _evidence(_meaning(kinds, [PALETTE] * len(kinds)), statistics)
+        right = _votes_for(_meaning(kinds, [PALETTE] * len(kinds)), statistics)
         for meaning in _others(kinds):
-            leads[meaning] = _evidence(meaning, statistics) - right
+            leads[meaning] = _votes_for(meaning, statistics) - right
     frames = statistics.renders
     if statistics.pairs:
-        pure = statistics.primaries
-        lead = pure.get(GROUND, 0) - pure.get(CLEAN, 0)
+        brightest = statistics.brightest
+        lead = brightest.get(GROUND, 0) - brightest.get(CLEAN, 0)
         exchanged = Meaning((), exchanged=True)
         leads[exchanged] = lead
         if lead > CLEARLY * FRAME * statistics.pairs:
-            # Raw colours among the clean ones are off the palette: no render may be
-            # left to judge.
+            # Raw colours in `clean` are off the palette, so there may be no votes.
             return Comparison(statistics.pairs, exchanged, lead / FRAME, ())
     margin = CLEARLY * FRAME * frames
     best = max(leads, key=lambda meaning: leads[meaning], default=None)
@@ -112,15 +118,15 @@ def _meaning(kinds: list[str], orders: list[tuple[int, ...]]) -> Meaning:
 
 
 def _others(kinds: list[str]) -> Iterator[Meaning]:
-    """Yields every meaning of the colours but the palette's."""
+    """Yield every meaning of the colours except the palette's."""
     orders = list(itertools.permutations(PALETTE))
     for chosen in itertools.product(orders, repeat=len(kinds)):
         if any(order != PALETTE for order in chosen):
             yield _meaning(kinds, list(chosen))
 
 
-def _evidence(meaning: Meaning, statistics: Statistics) -> int:
-    """Returns the evidence for a meaning, in thousandths of a frame."""
+def _votes_for(meaning: Meaning, statistics: Statistics) -> int:
+    """Return the votes and the agreement for a meaning, in thousandths of a frame."""
     total = 0
     for kind, ids in meaning.classes:
         total += sum(statistics.votes[kind][id][color] for color, id in enumerate(ids))
@@ -131,14 +137,14 @@ def _evidence(meaning: Meaning, statistics: Statistics) -> int:
     return total
 
 
-def explanation(comparison: Comparison) -> str:
-    """Returns what a comparison found, or nothing where the palette is clearly best."""
+def explain(comparison: Comparison) -> str:
+    """Return what a comparison found; nothing where the palette clearly fits best."""
     frames = comparison.frames
     if comparison.stops:
         return (
             f"The labels do not fit the pictures: over {frames} frames another meaning "
             f"of the colours explains them clearly better: {comparison.better} "
-            f"({comparison.lead / frames:.2f} of a frame's evidence more in each). Red "
+            f"({comparison.lead / frames:.2f} of a frame's votes more in each). Red "
             f"is sky, green small rock, blue large rock. Restore the original files; "
             f"were channels (BGR), classes or folders swapped?"
         )
@@ -152,8 +158,28 @@ def explanation(comparison: Comparison) -> str:
         named = [str(meaning) for meaning in comparison.undecided[:MAX_NAMED]]
         more = len(comparison.undecided) - len(named)
         return (
-            f"{frames} frames do not tell the right meaning of the colours from: "
+            f"{frames} frames cannot decide between the palette and: "
             + " | ".join(named)
             + (f" | {more} more" if more else "")
         )
     return ""
+
+
+def explain_wrong_colors(statistics: Statistics) -> str:
+    """Return which kinds of mask are off the palette in too many frames, or ''."""
+    texts = []
+    for kind, off in statistics.off_palette.items():
+        total, wrong = statistics.masks[kind], statistics.wrong_colors[kind]
+        if off < 2 or off <= MANY * total:
+            continue
+        worst = max(wrong, key=lambda color: wrong[color])
+        clean_sky = palette.CLASS_COLORS[palette.SKY][0]
+        sky = palette.SKY_RED[1] if kind == GROUND else clean_sky
+        texts.append(
+            f"{off} of {total} {kind.removesuffix(' mask')} masks have other "
+            f"colours than the palette, most often RGB {worst}. At most "
+            f"{MAX_OFF_PALETTE:.0%} of a mask may: sky is RGB ({sky}, 0, 0), small "
+            f"rock green, large rock blue. Restore the original files; were they saved "
+            f"as BGR or as JPEG?"
+        )
+    return " ".join(texts)

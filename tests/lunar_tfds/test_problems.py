@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from lunar_tfds import kaggle_layout
-from lunar_tfds.lunar_rocks import frame_files, partners
+from lunar_tfds.lunar_rocks import frame_files, problems
 from lunar_tfds.lunar_rocks.problems import LEAVE_OUT_VARIABLE
 
 
@@ -34,7 +34,7 @@ def listed(**numbers):
 
 def hint(source, more=()):
     _, bad, _ = frame_files.find_frames(source.sizes)
-    return partners.hint(source, bad | dict(more))
+    return problems.missing_files_hint(source, bad | dict(more))
 
 
 ALL = range(1, 1001)
@@ -66,7 +66,7 @@ def test_a_few_masks_of_a_kind_may_go():
 
 
 def test_no_frame_says_what_one_is():
-    says = partners.no_frame(listed())
+    says = problems.no_frame(listed())
     assert says.startswith(
         "No complete frame in the folder x: a frame is images/render"
     )

@@ -1,4 +1,4 @@
-"""What rules and evidence count is what is true of the pixels."""
+"""What the statistics of labels count is what is true of the pixels."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lunar_tfds import palette
-from lunar_tfds.lunar_rocks import decode, evidence, frame_files, judge
+from lunar_tfds import palette, pictures
+from lunar_tfds.lunar_rocks import frame_files, label_statistics, read_frame
 from lunar_tfds.lunar_rocks.label_statistics import Statistics
 
 COLORS = np.array(
@@ -16,86 +16,65 @@ COLORS = np.array(
 )
 INDICES = hnp.arrays(np.uint8, (2, 20, 8), elements=st.integers(0, len(COLORS) - 1))
 IDS = hnp.arrays(np.uint8, (30, 24), elements=st.integers(0, 3))
-FRAME = frame_files.Frame("0001", "train", "", {"ground": "", "clean": ""})
+FRAME = frame_files.Frame("0001", "train", "", {"ground": "g", "clean": "c"})
 
 
-def judged(masks, threshold=palette.ROCK_THRESHOLD, top=None, boxes=()):
+def counted(masks, threshold=palette.ROCK_THRESHOLD, top=None, boxes=()):
     ids = {kind: palette.class_ids(rgb, threshold) for kind, rgb in masks.items()}
-    pixels = decode.Pixels(b"", top, masks)
-    return judge.judge(FRAME, pixels, ids, threshold, list(boxes))
+    statistics = label_statistics.of_classes(FRAME, ids)
+    statistics.add(label_statistics.of_render(ids, top, list(boxes)))
+    return statistics
 
 
 @given(INDICES, st.sampled_from([50, 100, 255]))
 def test_statistics_count_pixels(indices, threshold):
     ground_rgb, clean_rgb = COLORS[indices]
-    found = judged({"ground": ground_rgb, "clean": clean_rgb}, threshold)
+    found = counted({"ground": ground_rgb, "clean": clean_rgb}, threshold)
     for mask, rgb in (("ground_mask", ground_rgb), ("clean_mask", clean_rgb)):
         ids = palette.class_ids(rgb, threshold)
         expected = np.bincount(ids.ravel(), minlength=4).tolist()
         assert found.pixel_counts["train"][mask] == expected
-    ground, clean = palette.class_ids(ground_rgb), palette.class_ids(clean_rgb)
-    sky, rock = (ground == 1, clean == 1), (ground > 1) & (clean > 1)
-    cases = {name: counts[:2] for name, counts in found.rules.items()}
-    assert cases["skies_agree"] == [(sky[0] & sky[1]).sum(), (sky[0] | sky[1]).sum()]
-    assert cases["rocks_agree"] == [(rock & (ground == clean)).sum(), rock.sum()]
-    overlap = (ground_rgb[..., 1] > 0) & (ground_rgb[..., 2] > 0)
-    assert cases["overlaps_are_large"] == [
-        (overlap & (clean == 3)).sum(),
-        (overlap & (clean > 1)).sum(),
-    ]
-    bare, small = (ground == 0).sum(), (ground == 2).sum()
-    assert cases["ground_is_common"] == [bare, bare + small]
 
 
 @pytest.mark.parametrize("kind", ["ground", "clean"])
-def test_one_mask_has_the_rules_of_one(kind):
+def test_one_mask_has_votes_and_no_agreement(kind):
     mask = np.zeros((20, 8, 3), np.uint8)
     mask[:5, :, 0] = 255
-    found = judged({kind: mask})
+    found = counted({kind: mask})
     assert found.pixel_counts == {"train": {f"{kind}_mask": [120, 40, 0, 0]}}
-    assert found.rules["ground_is_common"] == [120, 120, 0, 1]
-    assert found.rules["sky_is_above"] == [5, 5, 0, 1]
-    assert "skies_agree" not in found.rules and list(found.votes) == [kind]
-    assert judge.summary(found)["skies_agree"]["of"] == 0
+    assert list(found.votes) == [kind] and found.agreement == []
 
 
-def test_rules_keep_the_authors_threshold():
-    ground = np.zeros((20, 8, 3), np.uint8)
-    ground[10:, :, 1] = 60  # A rock from 50 on, none from the author's 100 on.
-    low = judged({"ground": ground, "clean": np.zeros_like(ground)}, 50)
-    assert low.pixel_counts["train"]["ground_mask"] == [80, 0, 80, 0]
-    assert low.rules["ground_is_common"][:2] == [160, 160]
+class OneFrame:
+    """A source with the files of one frame, in memory."""
+
+    def __init__(self, ground):
+        files = {"r": np.zeros_like(ground), "g": ground, "c": np.zeros_like(ground)}
+        self.files = {name: pictures.to_png(rgb) for name, rgb in files.items()}
+
+    def read(self, name):
+        return self.files[name]
 
 
-def test_only_the_sky_of_the_upper_rows_must_be_dark():
-    ground = np.zeros((20, 8, 3), np.uint8)
-    ground[:, :4, 0] = 226
-    top = np.zeros((decode.TOP_ROWS, 8, 3), np.uint8)
-    top[:, 4:] = 200  # Ground may be bright.
-    top[0, :3, 2] = evidence.DARK  # Three pixels of sky are, in one channel.
-    masks = {"ground": ground, "clean": ground}
-    sky = decode.TOP_ROWS * 4
-    assert judged(masks, top=top).rules["sky_is_dark"] == [sky - 3, sky, 0, 1]
-    assert judged(masks).rules["sky_is_dark"] == [0, 0, 0, 0]
-
-
-def test_a_frame_that_breaks_a_rule_is_counted_and_told():
-    ground = np.zeros((20, 8, 3), np.uint8)
-    ground[:8, :, 0] = 226
-    top = np.full((decode.TOP_ROWS, 8, 3), 200, np.uint8)
-    found = judged({"ground": ground}, top=top)
-    found.add(judged({"ground": ground}, top=np.zeros_like(top)))
-    assert found.rules["sky_is_dark"] == [64, 128, 1, 2]
-    (line,) = judge.broken_rules(found)
-    assert line.startswith("1 of 2 frames break the rule: sky in the upper 16 rows")
-    assert "50.0% of 128 pixels" in line
+def test_votes_take_the_authors_threshold():
+    ground = np.zeros((480, 720, 3), np.uint8)
+    ground[:300, :, 1] = 60  # Rock from 50, ground by the author's 100.
+    frame = frame_files.Frame("0001", "train", "r", {"ground": "g", "clean": "c"})
+    job = read_frame.Job(frame, [], [])
+    low, author = (
+        read_frame.read_frame(OneFrame(ground), job, threshold).statistics
+        for threshold in (50, 100)
+    )
+    assert low.pixel_counts["train"]["ground_mask"] == [180 * 720, 0, 300 * 720, 0]
+    assert author.pixel_counts["train"]["ground_mask"] == [480 * 720, 0, 0, 0]
+    assert low.votes == author.votes and low.agreement == author.agreement
 
 
 @given(IDS, st.integers(0, 1))
 def test_a_tally_counts_every_colour(ids, dark):
     top = np.full((16, 24, 3), 7 if dark else 8, np.uint8)
     box = (2.0, 3.0, 9.0, 11.0)
-    found = evidence.tally(ids, evidence.count(ids), top, [box])
+    found = label_statistics.tally(ids, top, [box])
     columns = ids[:, ::8]
     inside = ids[2:9, 3:11]
     for color in range(4):
@@ -123,7 +102,7 @@ def test_votes_are_shares_of_a_frame():
     top = np.zeros((16, 720, 3), np.uint8)
     top[:, :180] = 100  # A quarter of the sky is not dark.
     boxes = [(300.0, 100.0, 340.0, 140.0), (400.0, 100.0, 440.0, 140.0)]
-    votes = evidence.votes(evidence.tally(ids, evidence.count(ids), top, boxes))
+    votes = label_statistics.votes(label_statistics.tally(ids, top, boxes))
     assert votes[palette.GROUND] == [1000, 0, 0, 0]
     assert votes[palette.SKY] == [0, 750, 0, 0]
     assert votes[palette.SMALL_ROCK] == [0, 0, 0, 0]
@@ -135,23 +114,24 @@ def test_agreement_is_overlap_over_union():
     ground[:20], ground[50, :50] = 1, 2
     clean = np.zeros((100, 100), np.uint8)
     clean[:10], clean[50, 25:75] = 1, 2
-    found = evidence.agreement(evidence.count_pairs(ground, clean))
+    found = label_statistics.agreement(label_statistics.count_pairs(ground, clean))
     assert found[1][1] == 500
     assert found[0][1] == 0 and found[1][0] == round(1000 * 1000 / 9950)
     assert found[2][2] == 0  # 75 pixels tell nothing.
 
 
-def test_primaries_tell_raw_colours_from_clean_ones():
+def test_the_share_of_full_intensity_tells_raw_colours_from_clean_ones():
     mask = np.zeros((16, 8, 3), np.uint8)
-    assert evidence.primaries(mask) is None
+    assert label_statistics.brightest_share(mask) is None
     mask[:8, :4, 2], mask[8:, :4, 1] = 255, 90
-    assert evidence.primaries(mask) == 500
+    assert label_statistics.brightest_share(mask) == 500
 
 
 @given(st.lists(INDICES, min_size=3, max_size=3))
 def test_statistics_add_up_in_any_order(many):
     found = [
-        judged(dict(zip(("ground", "clean"), COLORS[two], strict=True))) for two in many
+        counted(dict(zip(("ground", "clean"), COLORS[two], strict=True)))
+        for two in many
     ]
     forth, back = Statistics(), Statistics()
     for one, other in zip(found, reversed(found), strict=True):

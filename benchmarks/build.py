@@ -1,8 +1,7 @@
-"""Times a build against one thread and against the least work a build can do.
+"""Times a build of the dataset against the least work that it must do.
 
-Run `python -m lunar_tfds.lunar_rocks.benchmark --source=FOLDER --num_frames=600`. The
-frames of the source, and their boxes, are linked under new numbers until there are
-enough of them.
+Run `python -m benchmarks.build --source=FOLDER --num_frames=600`. The frames of the
+source, and their boxes, are linked under new numbers until there are enough of them.
 """
 
 import collections
@@ -16,14 +15,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
-from unittest import mock
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import lunar_tfds
 from lunar_tfds import command_line, cores, kaggle_layout, memory, settings
-from lunar_tfds.lunar_rocks import decode, folder_source, frame_files, parallel
+from lunar_tfds.lunar_rocks import frame_files, jobs, picture_files, sources
 from lunar_tfds.settings import at_least, setting
 
 
@@ -46,11 +44,11 @@ class Benchmark:
 
 
 def multiply(source: pathlib.Path, folder: pathlib.Path, num_frames: int) -> None:
-    """Links the frames of a source, and copies their boxes, under new numbers.
+    """Link the frames of a source, and copy their boxes, under new numbers.
 
     Args:
         source: folder in the Kaggle layout.
-        folder: the new one, on the same disk.
+        folder: the new one.
         num_frames: how many it will hold.
 
     Raises:
@@ -70,7 +68,7 @@ def multiply(source: pathlib.Path, folder: pathlib.Path, num_frames: int) -> Non
             new = kaggle_layout.frame_id(number)
             file = folder / kaggle_layout.frame_file(kind, new)
             file.parent.mkdir(parents=True, exist_ok=True)
-            os.link(source / kaggle_layout.frame_file(kind, old), file)
+            os.symlink(source.absolute() / kaggle_layout.frame_file(kind, old), file)
     with open(source / kaggle_layout.BOXES_FILE) as text:
         header, *rows = csv.reader(text)
     boxes = collections.defaultdict(list)
@@ -84,67 +82,53 @@ def multiply(source: pathlib.Path, folder: pathlib.Path, num_frames: int) -> Non
 
 
 def floor(source: pathlib.Path, folder: pathlib.Path) -> None:
-    """Decodes every mask once and copies every render, on all cores.
-
-    It reads and decodes with the builder's own functions, writes the bytes of the
-    renders into one TFRecord file, and does nothing else: no check, no class ids, no
-    mask is stored.
-
-    Args:
-        source: folder in the Kaggle layout.
-        folder: where the copies go.
-    """
-    files = folder_source.FolderSource(source)
+    """Decode every mask once and copy every render, on all cores, and nothing else."""
+    files = sources.open_source(source)
     frames, _, _ = frame_files.find_frames(files.sizes)
 
     def work(frame: frame_files.Frame) -> bytes:
         for mask in frame.masks.values():
-            decode.to_rgb(files.read(mask))
+            picture_files.decode_png(files.read(mask))
         return files.read(frame.image)
 
     folder.mkdir()
     with tf.io.TFRecordWriter(str(folder / "renders.tfrecord")) as writer:
-        for render in parallel.ordered_map(work, frames):
+        for render in jobs.ordered_map(work, frames):
             writer.write(render)
 
 
-def build(
-    source: pathlib.Path, data_dir: pathlib.Path, num_threads: int | None = None
-) -> None:
-    """Builds the dataset with all cores, or with this many threads."""
-    number = num_threads or cores.num_cores()
-    with mock.patch.object(cores, "num_cores", lambda: number):
-        lunar_tfds.LunarRocks(data_dir=data_dir).download_and_prepare(
-            download_config=tfds.download.DownloadConfig(manual_dir=source)
-        )
+def build(source: pathlib.Path, data_dir: pathlib.Path) -> None:
+    """Build the dataset."""
+    lunar_tfds.LunarRocks(data_dir=data_dir).download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=source)
+    )
 
 
 def seconds(function: Callable[..., Any], *args: Any) -> tuple[float, float]:
-    """Returns (wall seconds, CPU seconds) of a call."""
+    """Return (wall seconds, CPU seconds) of a call."""
     wall, cpu = time.perf_counter(), time.process_time()
     function(*args)
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def main(benchmark: Benchmark) -> None:
-    """Prints the table."""
+    """Print the table."""
     tfds.disable_progress_bar()
-    # Beside the source, so that frames are linked and not copied.
     source, num_frames = pathlib.Path(benchmark.source), benchmark.num_frames
-    with tempfile.TemporaryDirectory(dir=source.absolute().parent) as temporary:
+    with tempfile.TemporaryDirectory() as temporary:
         root = pathlib.Path(temporary)
         multiply(source, root / "kaggle", num_frames)
         if not benchmark.only_build:
             compare(root, num_frames, benchmark.rounds)
         else:
-            wall, _ = seconds(build, root / "kaggle", root / "data")
-            print(f"{num_frames} frames in {wall:.1f} s, {num_frames / wall:.0f}/s")
+            wall, cpu = seconds(build, root / "kaggle", root / "data")
+            print(f"{num_frames} frames in {wall:.1f} s, CPU {cpu:.1f} s")
     if peak := memory.peak_memory():
         print(f"peak memory {peak / 2**30:.2f} GiB")
 
 
 def compare(root: pathlib.Path, num_frames: int, rounds: int) -> None:
-    """Measures all ways in turn, several rounds, and prints the best of each.
+    """Measure all ways in turn for several rounds, and print the best of each.
 
     Args:
         root: folder with the source in `kaggle`, and room for what is built.
@@ -154,8 +138,7 @@ def compare(root: pathlib.Path, num_frames: int, rounds: int) -> None:
     source = root / "kaggle"
     ways: dict[str, Callable[[pathlib.Path], None]] = {
         "floor: decode masks, copy renders": lambda to: floor(source, to),
-        "build, all cores": lambda to: build(source, to),
-        "build, one thread": lambda to: build(source, to, 1),
+        "build": lambda to: build(source, to),
     }
     best: dict[str, tuple[float, ...]] = {}
     build(source, root / "warm-up")  # Imports what is needed, fills the disk cache.
