@@ -71,7 +71,7 @@ def main(check: Check) -> int:
     return command_line.EXIT_DONE
 
 
-def contents(source: sources.Source, listed: JobList) -> Iterator[str]:
+def contents(source: sources.DatasetFiles, listed: JobList) -> Iterator[str]:
     """Yield lines on the files and frames of a source."""
     parsed = map(kaggle_layout.parse, source.sizes)
     kinds = collections.Counter(name[0] for name in parsed if name)

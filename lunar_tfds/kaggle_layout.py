@@ -117,6 +117,11 @@ def masks_among(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(kind for kind in MASKS if kind in kinds) or MASKS
 
 
+def is_folder(name: str) -> bool:
+    """Return whether a folder of this name is part of the layout, in any capitals."""
+    return name.lower() in (IMAGES, *KINDS, PHOTOS)
+
+
 def is_picture(name: str) -> bool:
     """Returns whether a file of this name may be a picture of the dataset."""
     return bool(_PICTURE.fullmatch(name))

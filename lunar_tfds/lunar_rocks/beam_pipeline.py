@@ -15,7 +15,7 @@ from etils import epath
 from lunar_tfds.lunar_rocks.label_statistics import Statistics
 from lunar_tfds.lunar_rocks.problems import Findings
 from lunar_tfds.lunar_rocks.read_frame import Job, Result, read_frame
-from lunar_tfds.lunar_rocks.sources import Source
+from lunar_tfds.lunar_rocks.sources import DatasetFiles
 
 
 class ReadFrames(beam.PTransform):
@@ -30,7 +30,7 @@ class ReadFrames(beam.PTransform):
 
     def __init__(
         self,
-        source: Source,
+        source: DatasetFiles,
         jobs: list[Job],
         rock_threshold: int,
         findings_path: str | os.PathLike,
@@ -58,7 +58,7 @@ class ReadFrames(beam.PTransform):
         return results | "Examples" >> beam.FlatMap(_examples)
 
 
-def _read(job: Job, source: Source, rock_threshold: int) -> Result:
+def _read(job: Job, source: DatasetFiles, rock_threshold: int) -> Result:
     return read_frame(source, job, rock_threshold)
 
 

@@ -13,7 +13,7 @@ from absl import logging
 from lunar_tfds import cores, kaggle_layout
 from lunar_tfds.lunar_rocks import annotations, frame_files
 from lunar_tfds.lunar_rocks.read_frame import Job, Result, read_frame
-from lunar_tfds.lunar_rocks.sources import Source
+from lunar_tfds.lunar_rocks.sources import DatasetFiles
 
 Item = TypeVar("Item")
 Output = TypeVar("Output")
@@ -37,7 +37,7 @@ class JobList:
     defect_lists: list[str]
 
 
-def list_jobs(source: Source, max_frames: int | None = None) -> JobList:
+def list_jobs(source: DatasetFiles, max_frames: int | None = None) -> JobList:
     """Return the JobList of a source; of its files only the text files are read.
 
     Args:
@@ -61,14 +61,14 @@ def list_jobs(source: Source, max_frames: int | None = None) -> JobList:
     return JobList(kept, problems, sorted(defects))
 
 
-def _read_boxes(source: Source) -> dict[str, list[annotations.Box]]:
+def _read_boxes(source: DatasetFiles) -> dict[str, list[annotations.Box]]:
     if kaggle_layout.BOXES_FILE not in source.sizes:
         logging.warning("No %s: `objects` stays empty.", kaggle_layout.BOXES_FILE)
         return {}
     return _parse(annotations.read_boxes, source, kaggle_layout.BOXES_FILE)
 
 
-def _read_defects(source: Source) -> dict[str, set[str]]:
+def _read_defects(source: DatasetFiles) -> dict[str, set[str]]:
     files = {name: kaggle_layout.defects_file(name) for name in kaggle_layout.DEFECTS}
     return {
         name: _parse(annotations.read_defect_list, source, file)
@@ -77,7 +77,7 @@ def _read_defects(source: Source) -> dict[str, set[str]]:
     }
 
 
-def _parse(parser: Callable[[bytes], Any], source: Source, name: str) -> Any:
+def _parse(parser: Callable[[bytes], Any], source: DatasetFiles, name: str) -> Any:
     try:
         return parser(source.read(name))
     except ValueError as error:
@@ -88,7 +88,7 @@ def _parse(parser: Callable[[bytes], Any], source: Source, name: str) -> Any:
 
 
 def read_all(
-    source: Source, jobs: Iterable[Job], rock_threshold: int
+    source: DatasetFiles, jobs: Iterable[Job], rock_threshold: int
 ) -> Iterator[Result]:
     """Yield the Result of each job, in order; read on all cores.
 

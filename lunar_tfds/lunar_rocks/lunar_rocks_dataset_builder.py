@@ -23,6 +23,7 @@ from lunar_tfds.lunar_rocks import (
     sources,
 )
 from lunar_tfds.lunar_rocks.read_frame import Job, Result, read_frame
+from lunar_tfds.lunar_rocks.sources import DatasetFiles
 from lunar_tfds.ownership import owned
 
 THRESHOLD_REASON = (
@@ -224,8 +225,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 count,
             )
 
-    def _check_reuse(self, source: sources.Source, max_examples: int | None) -> None:
-        """Raises ValueError if another dataset is asked for than the one there is."""
+    def _check_reuse(self, source: DatasetFiles, max_examples: int | None) -> None:
+        """Raise ValueError if another dataset is asked for than the one there is."""
         wanted = reuse.Making(
             sources.fingerprint(source), max_examples, self.ground_threshold
         )
@@ -367,7 +368,7 @@ def _remove_leftovers(folder: epath.Path, *, is_locked: bool) -> None:
             logging.warning("Could not remove %s: %s", path, error)
 
 
-def _named_source(config: tfds.download.DownloadConfig) -> sources.Source | None:
+def _named_source(config: tfds.download.DownloadConfig) -> DatasetFiles | None:
     """Returns the source that the user named as manual folder, or None if none was."""
     if not config.manual_dir:
         return None
@@ -378,7 +379,7 @@ def _named_source(config: tfds.download.DownloadConfig) -> sources.Source | None
         raise ValueError(f"--manual_dir: {error}") from error
 
 
-def _unnamed_source(downloads: tfds.core.Path) -> sources.Source:
+def _unnamed_source(downloads: tfds.core.Path) -> DatasetFiles:
     """Returns the source in TFDS's own manual folder, else what Kaggle gives."""
     folder = downloads / _MANUAL
     # TFDS's test case of datasets puts its folder of examples here.

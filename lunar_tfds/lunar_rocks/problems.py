@@ -13,7 +13,7 @@ from lunar_tfds import kaggle_layout
 from lunar_tfds.lunar_rocks import frame_files, palette_check
 from lunar_tfds.lunar_rocks.label_statistics import Statistics
 from lunar_tfds.lunar_rocks.read_frame import Result
-from lunar_tfds.lunar_rocks.sources import Source
+from lunar_tfds.lunar_rocks.sources import DatasetFiles
 
 # How many problems an error lists.
 MAX_LISTED = 20
@@ -61,7 +61,9 @@ class Conclusion:
     undecided: list[str]
 
 
-def conclude(source: Source, findings: Findings, *, leave_out: bool) -> Conclusion:
+def conclude(
+    source: DatasetFiles, findings: Findings, *, leave_out: bool
+) -> Conclusion:
     """Return the Conclusion about a source.
 
     Args:
@@ -121,7 +123,7 @@ def listing(problems: Mapping[str, str], most: int = MAX_LISTED) -> str:
     return "".join(lines)
 
 
-def missing_files_hint(source: Source, problems: Mapping[str, str]) -> str:
+def missing_files_hint(source: DatasetFiles, problems: Mapping[str, str]) -> str:
     """Return what to do where many frames lack the same file; '' if anything else.
 
     Args:
@@ -148,7 +150,7 @@ def missing_files_hint(source: Source, problems: Mapping[str, str]) -> str:
     )
 
 
-def no_frame(source: Source) -> str:
+def no_frame(source: DatasetFiles) -> str:
     """Return the message about a source without any usable frame."""
     render, *masks = (kaggle_layout.frame_file(k, "0001") for k in kaggle_layout.KINDS)
     return (

@@ -17,7 +17,7 @@ from lunar_tfds.lunar_rocks import label_statistics, picture_files
 from lunar_tfds.lunar_rocks.annotations import Box
 from lunar_tfds.lunar_rocks.frame_files import Frame
 from lunar_tfds.lunar_rocks.label_statistics import Statistics
-from lunar_tfds.lunar_rocks.sources import Source
+from lunar_tfds.lunar_rocks.sources import DatasetFiles
 
 # Rows in which to look at the sky: it reaches the upper edge wherever there is any, px.
 TOP_ROWS = 16
@@ -72,7 +72,7 @@ class Result:
     example: dict[str, Any] | None = None
 
 
-def read_frame(source: Source, job: Job, rock_threshold: int) -> Result:
+def read_frame(source: DatasetFiles, job: Job, rock_threshold: int) -> Result:
     """Return the example or the problem of a frame.
 
     Args:
@@ -110,7 +110,7 @@ def _collect(name: str, problems: list[str]) -> Iterator[None]:
         problems.append(f"{name}: {error}")
 
 
-def load(source: Source, frame: Frame, problems: list[str]) -> dict[str, bytes]:
+def load(source: DatasetFiles, frame: Frame, problems: list[str]) -> dict[str, bytes]:
     """Return the bytes of each sound file of a frame, by name.
 
     A sound file has whole chunks (PNG) or can be decoded (JPEG, which has no

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from lunar_tfds.lunar_rocks.sources import Source
+from lunar_tfds.lunar_rocks.sources import DatasetFiles
 
 
 @dataclasses.dataclass
@@ -45,7 +45,7 @@ def making(metadata: Mapping[str, Any]) -> Making:
 def check(
     data_dir: str | os.PathLike,
     metadata: Mapping[str, Any],
-    source: Source,
+    source: DatasetFiles,
     wanted: Making,
     leave_out: bool,
 ) -> None:

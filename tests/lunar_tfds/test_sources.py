@@ -11,8 +11,7 @@ import zlib
 import pytest
 
 from lunar_tfds import ownership
-from lunar_tfds.lunar_rocks import folder_source, search, sources, zip_source
-from lunar_tfds.lunar_rocks.folder_source import FolderSource
+from lunar_tfds.lunar_rocks import listing, sources
 from tests.support import building, tiny_frames
 
 
@@ -39,17 +38,17 @@ def assert_like_the_folder(plain, manual_dir, data_dir):
 def test_a_remote_folder_is_listed_like_a_local_one(folder, tmp_path, monkeypatch):
     building.copy(folder, tmp_path / "k" / "nested")
     expected = sources.find_source(tmp_path / "k").sizes
-    # Of these modules only: epath itself asks the same question of the system.
-    path = types.SimpleNamespace(isdir=lambda _: False, realpath=str)
-    for module in (folder_source, search):
-        monkeypatch.setattr(module, "os", types.SimpleNamespace(path=path))
+    # Of this module only: epath itself asks the same question of the system.
+    no = lambda _: False  # noqa: E731
+    path = types.SimpleNamespace(isdir=no, isfile=no, realpath=str)
+    monkeypatch.setattr(listing, "os", types.SimpleNamespace(path=path))
     assert sources.find_source(tmp_path / "k").sizes == expected
     assert len(expected) >= 4 * 3 + 2
 
 
 def test_a_file_that_changed_since_it_was_listed_is_read_whole(folder, tmp_path):
     building.copy(folder, tmp_path / "k")
-    source = FolderSource(tmp_path / "k")
+    source = sources.find_source(tmp_path / "k")
     name = "images/clean/clean0001.png"
     content = (tmp_path / "k" / name).read_bytes()
     assert source.read(name) == content
@@ -81,14 +80,14 @@ def test_zip_is_read_in_place(folder, plain, tmp_path, name, prefix):
 def test_folder_comes_before_zip(folder, tmp_path):
     copy = building.copy(folder, tmp_path / "k")
     (copy / "archive.zip").write_bytes(b"not looked at")
-    assert isinstance(sources.find_source(copy), FolderSource)
+    assert sources.find_source(copy).description == f"folder {copy}"
 
 
 def test_known_zip_name_comes_before_others(folder, tmp_path):
     building.zip_folder(folder, tmp_path / "archive.zip")
     building.zip_folder(folder, tmp_path / "backup.zip")
     assert "archive.zip" in sources.find_source(tmp_path).description
-    building.zip_folder(folder, tmp_path / search.ZIP_NAMES[1])
+    building.zip_folder(folder, tmp_path / sources.ZIP_NAMES[1])
     with pytest.raises(ValueError, match="Several copies .* Keep one"):
         sources.find_source(tmp_path)
 
@@ -172,7 +171,7 @@ def test_path_traversal_is_ignored(folder, plain, tmp_path):
 
 
 def test_bombs_are_refused_unread(folder, tmp_path):
-    bomb = bytes(zip_source.MAX_MEMBER_BYTES + 1)
+    bomb = bytes(listing.MAX_MEMBER_BYTES + 1)
     path = rewrite(
         folder,
         tmp_path / "archive.zip",
@@ -200,10 +199,35 @@ def test_a_member_is_no_larger_than_it_claims(folder, tmp_path):
     assert peak < 20 << 20
 
 
-def test_other_compressions_are_refused(folder, tmp_path):
-    building.zip_folder(folder, tmp_path / "archive.zip", compression=zipfile.ZIP_LZMA)
-    with pytest.raises(ValueError, match="compressed by method 14; zip it with"):
-        building.build(tmp_path, tmp_path / "d")
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_every_compression_of_python_is_read(folder, plain, tmp_path, compression):
+    (tmp_path / "k").mkdir()
+    path = building.zip_folder(
+        folder, tmp_path / "k/archive.zip", compression=compression
+    )
+    assert_like_the_folder(plain, tmp_path / "k", tmp_path / "d")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"images/clean/clean0003.png") + 60
+    data[at : at + 40] = bytes(40)
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="1 frames .*\n.*clean0003.png: damaged memb"):
+        building.build(tmp_path / "k", tmp_path / "e")
+
+
+def test_deflate64_is_one_line_for_the_zip(folder, tmp_path):
+    path = building.zip_folder(folder, tmp_path / "archive.zip")
+    data = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\x01\x02", 10), (b"PK\x03\x04", 8)):
+        at = -1
+        while (at := data.find(signature, at + 1)) >= 0:
+            struct.pack_into("<H", data, at + offset, 9)
+    path.write_bytes(data)
+    with pytest.raises(ValueError) as error:
+        building.build(path, tmp_path / "d")
+    message = str(error.value)
+    assert "\n" not in message and message.count(".png") == 0
+    assert f"{path} is compressed by deflate64 (method 9)" in message
+    assert "unpack it (7-Zip can) and name the folder" in message
 
 
 def test_a_later_version_of_the_format_is_refused(folder, tmp_path):
