@@ -20,7 +20,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 import lunar_tfds
-from lunar_tfds import command_line, cores, kaggle_layout, memory, settings
+from lunar_tfds import command_line, kaggle_layout, machine, settings
 from lunar_tfds.lunar_rocks import frame_files, jobs, picture_files, sources
 from lunar_tfds.settings import at_least, setting
 
@@ -123,7 +123,7 @@ def main(benchmark: Benchmark) -> None:
         else:
             wall, cpu = seconds(build, root / "kaggle", root / "data")
             print(f"{num_frames} frames in {wall:.1f} s, CPU {cpu:.1f} s")
-    if peak := memory.peak_memory():
+    if peak := machine.peak_memory():
         print(f"peak memory {peak / 2**30:.2f} GiB")
 
 
@@ -149,7 +149,7 @@ def compare(root: pathlib.Path, num_frames: int, rounds: int) -> None:
             best[name] = tuple(map(min, taken, best.get(name, taken)))
             shutil.rmtree(root / "out")
     least_wall, least_cpu = next(iter(best.values()))
-    print(f"{num_frames} frames, {cores.num_cores()} cores, best of {rounds}")
+    print(f"{num_frames} frames, {machine.num_cores()} cores, best of {rounds}")
     print(f"{'':36}{'frames/s':>10}{'x floor':>9}{'CPU ms/frame':>14}{'x floor':>9}")
     for name, (wall, cpu) in best.items():
         rate, cost = num_frames / wall, 1e3 * cpu / num_frames

@@ -16,9 +16,9 @@ from PIL import Image, ImageDraw, ImageFont
 from lunar_tfds import (
     atomic_files,
     command_line,
+    image_arrays,
     opening,
     palette,
-    pictures,
     settings,
 )
 from lunar_tfds.kaggle_layout import GROUND, MASKS, mask_name
@@ -41,7 +41,7 @@ def draw_tile(example: dict[str, Any], mask: str) -> Image.Image:
     ids = example[mask_name(mask)][..., 0]
     height, width = ids.shape
     image = Image.fromarray(example["image"]).resize((width, height))
-    tinted = pictures.overlay(np.asarray(image), ids, OPACITY)
+    tinted = image_arrays.overlay(np.asarray(image), ids, OPACITY)
     picture = Image.fromarray(tinted)
     picture = picture.resize((TILE_WIDTH, round(height * TILE_WIDTH / width)))
     draw = ImageDraw.Draw(picture)
@@ -120,7 +120,7 @@ def main(sheet: Sheet) -> None:
         raise ValueError(f"No example in {sheet.split!r}. Choose a larger part.")
     dataset = builder.as_dataset(split=split).take(sheet.num_examples)
     picture = draw_sheet(list(tfds.as_numpy(dataset)), mask=sheet.mask)
-    atomic_files.write_bytes(sheet.output, pictures.to_png(np.asarray(picture)))
+    atomic_files.write_bytes(sheet.output, image_arrays.to_png(np.asarray(picture)))
     print(f"{sheet.output}: {picture.width}x{picture.height} px")
 
 

@@ -24,8 +24,8 @@ import tensorflow_datasets as tfds
 
 from lunar_tfds import command_line
 from lunar_tfds.atomic_files import write_json
-from lunar_tfds.cores import num_cores
 from lunar_tfds.kaggle_layout import FRAME_HEIGHT, FRAME_WIDTH
+from lunar_tfds.machine import num_cores
 from lunar_tfds.settings import at_least, check, setting
 from pipeline import (
     batching,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from lunar_tfds.cores import num_cores
+from lunar_tfds.machine import num_cores
 
 # Batches, or examples, that wait for whoever takes them.
 READY = 2

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 
 from lunar_tfds import command_line, palette, settings
 from lunar_tfds.atomic_files import write_bytes
-from lunar_tfds.pictures import borders, to_png
+from lunar_tfds.image_arrays import borders, to_png
 from lunar_tfds.settings import at_least, setting
 from pipeline import batching, benchmark_frames, pixels, selection
 from pipeline.augmentation import Augmentation, draw

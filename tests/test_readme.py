@@ -1,7 +1,11 @@
-"""The README's Python examples run as they stand, and links lead somewhere."""
+"""The README's examples run as they stand, and links lead somewhere."""
 
+import os
 import pathlib
 import re
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -48,6 +52,43 @@ def test_dataset(tiny_data_dir, monkeypatch, capsys):
     )
     exec(example("import lunar_tfds"), {})
     assert capsys.readouterr().out == "(480, 720, 3) (480, 720, 1)\n"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_another_project_in_a_fresh_environment(tiny_folder, tmp_path):
+    """`pip install`, `tfds build` and the Python example, with nothing else there."""
+    source = tmp_path / "checkout"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "lunar_tfds", source / "lunar_tfds", ignore=ignored)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    section = (ROOT / "README.md").read_text().split("In another project, ")[1]
+    install, build = re.search(r"```sh\n(.*)\n(.*)\n```", section).groups()
+    install += f" -c {ROOT / 'constraints.txt'}"
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "example.py").write_text(example("import lunar_tfds"))
+    environment = {
+        name: value for name, value in os.environ.items() if name != "PYTHONPATH"
+    }
+    environment["PATH"] = f"{tmp_path / 'venv' / 'bin'}:{environment['PATH']}"
+    environment["TFDS_DATA_DIR"] = str(tmp_path / "data")
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    for command in (
+        install.replace("PATH_OF_THIS_CHECKOUT", str(source)),
+        build.replace("FOLDER_OF_THE_ZIP", str(tiny_folder)),
+        "python example.py",
+    ):
+        done = subprocess.run(
+            ["sh", "-c", command],
+            cwd=project,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, command + done.stdout[-999:] + done.stderr[-4000:]
+    assert done.stdout == "(480, 720, 3) (480, 720, 1)\n"
 
 
 def test_training(monkeypatch, capsys):

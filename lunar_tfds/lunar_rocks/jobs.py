@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from absl import logging
 
-from lunar_tfds import cores, kaggle_layout
+from lunar_tfds import kaggle_layout, machine
 from lunar_tfds.lunar_rocks import annotations, frame_files
 from lunar_tfds.lunar_rocks.read_frame import Job, Result, read_frame
 from lunar_tfds.lunar_rocks.sources import DatasetFiles
@@ -115,7 +115,7 @@ def ordered_map(
         items: the arguments.
         num_threads: of the pool; by default one for each core.
     """
-    num_threads = num_threads or cores.num_cores()
+    num_threads = num_threads or machine.num_cores()
     if num_threads == 1:
         yield from map(function, items)
         return

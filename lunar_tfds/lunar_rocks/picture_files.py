@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from zlib_ng import zlib_ng as zlib
 
-from lunar_tfds.pictures import MAX_PIXELS, orientation_of, turn
+from lunar_tfds.image_arrays import MAX_PIXELS, orientation_of, turn
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GRAYSCALE, RGB = 0, 2  # IHDR colour types.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from lunar_tfds import kaggle_layout, palette, pictures
+from lunar_tfds import image_arrays, kaggle_layout, palette
 from lunar_tfds.kaggle_layout import FRAME_HEIGHT, FRAME_WIDTH, mask_name
 from lunar_tfds.lunar_rocks import label_statistics, picture_files
 from lunar_tfds.lunar_rocks.annotations import Box
@@ -167,10 +167,10 @@ def decode(files: dict[str, bytes], frame: Frame, problems: list[str]) -> Pixels
 def _as_rgb_png(name: str, data: bytes) -> bytes:
     """Return a picture as an 8-bit RGB PNG file; unchanged if it is one."""
     if kaggle_layout.is_jpeg(name):
-        return pictures.to_png(picture_files.decode_jpeg(data), compress_level=1)
+        return image_arrays.to_png(picture_files.decode_jpeg(data), compress_level=1)
     if picture_files.is_rgb(data):
         return data
-    return pictures.to_png(picture_files.decode_png(data), compress_level=1)
+    return image_arrays.to_png(picture_files.decode_png(data), compress_level=1)
 
 
 def encode(job: Job, image: bytes, ids: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import dataclasses
 import sys
 import time
 
-from lunar_tfds import command_line, memory, settings
+from lunar_tfds import command_line, machine, settings
 from lunar_tfds.settings import at_least, setting
 from lunar_tfds.synthetic import variety, writer
 
@@ -45,7 +45,7 @@ def main(drawing: Drawing) -> None:
     new = writer.write_scenes(
         folder, count, drawing.seed, drawing.processes, style=drawing.style
     )
-    peak = memory.peak_memory(of_workers=True)  # With workers, they draw.
+    peak = machine.peak_memory(of_workers=True)  # With workers, they draw.
     largest = f", largest process {peak / 1e6:.0f} MB" if peak else ""
     print(
         f"{new} scenes drawn, {count - new} already there: {folder}\n"

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from lunar_tfds import kaggle_layout, palette, regions
+from lunar_tfds import image_arrays, kaggle_layout, palette
 
 FADE_DISTANCE = 60.0  # Distance at which a rock's colour has halved, m.
 CLEAN_RADIUS = 8  # Blobs narrower than about twice this vanish from `clean`, px.
@@ -49,7 +49,7 @@ def draw_clean(ground: np.ndarray) -> np.ndarray:
     small, large = (ground[..., 1:] >= palette.ROCK_THRESHOLD).transpose(2, 0, 1)
     ids = np.zeros(ground.shape[:2], np.uint8)
     ids[opened(small, radius)] = palette.SMALL_ROCK
-    large = ndimage.binary_fill_holes(large, regions.TOUCHING)
+    large = ndimage.binary_fill_holes(large, image_arrays.TOUCHING)
     ids[opened(large, radius)] = palette.LARGE_ROCK
     ids[ground[..., 0] > 0] = palette.SKY
     return palette.colorize(ids)
@@ -85,7 +85,7 @@ def find_boxes(ground: np.ndarray) -> list[tuple[float, float, int, int]]:
     Returns:
         List of (x, y, length, height): x = first column + 0.5, y = first row + 0.5.
     """
-    rocks, _ = regions.connected_regions(ground[..., 2] > BOX_INTENSITY)
+    rocks, _ = image_arrays.connected_regions(ground[..., 2] > BOX_INTENSITY)
     boxes = []
     for rows, columns in ndimage.find_objects(rocks):
         height, length = rows.stop - rows.start, columns.stop - columns.start

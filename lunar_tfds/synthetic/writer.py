@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from lunar_tfds import atomic_files, cores, interrupts, kaggle_layout, pictures
+from lunar_tfds import atomic_files, image_arrays, interrupts, kaggle_layout, machine
 from lunar_tfds.synthetic import labels, scene
 from lunar_tfds.synthetic.variety import STANDARD, STYLES
 
@@ -55,7 +55,7 @@ def write_scenes(
         ValueError: a number is out of range, `output_dir` is a file, or it holds
             frames or boxes that are not of this seed and style.
     """
-    processes = cores.num_cores() if processes is None else processes
+    processes = machine.num_cores() if processes is None else processes
     for name, value, least in (
         ("num_scenes", num_scenes, 1),
         ("seed", seed, 0),
@@ -230,7 +230,9 @@ def _draw_scene(
     *arrays, boxes = scene.render_scene(seed, number, STYLES[style])
     text = {ORIGIN_KEY: _origin(seed, style, number)}
     for path, array in zip(_paths(root, number).values(), arrays, strict=True):
-        data = pictures.to_png(array, compress_level=pictures.GRAINY_LEVEL, text=text)
+        data = image_arrays.to_png(
+            array, compress_level=image_arrays.GRAINY_LEVEL, text=text
+        )
         atomic_files.write_bytes(path, data)
     return number, boxes
 

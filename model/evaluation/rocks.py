@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lunar_tfds.regions import connected_regions
+from lunar_tfds.image_arrays import connected_regions
 from model.inference.rocks import SIZE_EDGES, size_class, size_names
 
 # A rock counts as found when at least this share of its pixels is predicted rock.

@@ -12,7 +12,7 @@ import sys
 import tempfile
 
 from lunar_tfds import command_line, settings
-from lunar_tfds.cores import num_cores
+from lunar_tfds.machine import num_cores
 from lunar_tfds.settings import at_least, setting
 from model.export import formats, verification
 from model.export.card import megabytes, score_text

@@ -3,7 +3,7 @@
 import pathlib
 from collections.abc import Sequence
 
-from lunar_tfds.cores import num_cores
+from lunar_tfds.machine import num_cores
 from model.evaluation.model_card import model_card
 from model.export import formats
 from model.export.placement import card_heading

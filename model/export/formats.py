@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from lunar_tfds.cores import num_cores
+from lunar_tfds.machine import num_cores
 from model.export import litert_files, onnx_files, runtimes, saved_models
 from model.export.runtimes import Artifact, Cost
 from model.export.serving import Source

@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from lunar_tfds.cores import num_cores
+from lunar_tfds.machine import num_cores
 from model.export import saved_models
 from model.export.runtimes import SIGNATURE
 from model.export.serving import Source

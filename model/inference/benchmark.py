@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from lunar_tfds import command_line
-from lunar_tfds.pictures import to_png
+from lunar_tfds.image_arrays import to_png
 from lunar_tfds.settings import at_least, check, setting
 from lunar_tfds.synthetic import scene
 from model.inference.image_files import ImageFile, find_images

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lunar_tfds.pictures import row_strips
+from lunar_tfds.image_arrays import row_strips
 
 DEPTHS = (8, 10, 12, 14, 16)
 

@@ -15,7 +15,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from lunar_tfds.pictures import MAX_PIXELS, ORIENTATION, row_strips, turn
+from lunar_tfds.image_arrays import MAX_PIXELS, ORIENTATION, row_strips, turn
 from model.inference.bit_depth import DEPTHS, Picture, from_numbers
 
 # It logs what it dislikes about a file; what matters is raised.

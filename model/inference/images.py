@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from lunar_tfds.pictures import orientation_of, turn
+from lunar_tfds.image_arrays import orientation_of, turn
 from model.inference import bit_depth as depths
 from model.inference import deep_images
 from model.inference.bit_depth import Picture

@@ -15,7 +15,7 @@ import numpy as np
 
 from lunar_tfds import palette
 from lunar_tfds.atomic_files import atomic_path, write_bytes, write_text
-from lunar_tfds.pictures import GRAINY_LEVEL, class_colors, to_png
+from lunar_tfds.image_arrays import GRAINY_LEVEL, class_colors, to_png
 from model.inference import pictures, result_files
 from model.inference.predictor import Prediction
 from model.inference.result_names import printable

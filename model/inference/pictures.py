@@ -6,7 +6,7 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lunar_tfds import palette, pictures
+from lunar_tfds import image_arrays, palette
 
 # How much of a class's colour an overlay shows over the image, 0 to 1, and at borders.
 OVERLAY_STRENGTH = 0.4
@@ -23,7 +23,7 @@ def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     Returns:
         uint8 [height, width, 3].
     """
-    return pictures.overlay(image, mask, OVERLAY_STRENGTH, BORDER_STRENGTH)
+    return image_arrays.overlay(image, mask, OVERLAY_STRENGTH, BORDER_STRENGTH)
 
 
 def with_legend(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -104,9 +104,9 @@ def layer_uri(mask: np.ndarray, *, width: int) -> str:
         width: px, at most.
     """
     mask = fit(mask, width)
-    layer = Image.fromarray(pictures.tint_kinds(mask))
+    layer = Image.fromarray(image_arrays.tint_kinds(mask))
     layer.putpalette(np.asarray(palette.CLASS_COLORS * 2, np.uint8).tobytes())
-    strengths = pictures.tint_strengths(OVERLAY_STRENGTH, BORDER_STRENGTH)
+    strengths = image_arrays.tint_strengths(OVERLAY_STRENGTH, BORDER_STRENGTH)
     file = io.BytesIO()
     alpha = np.rint(strengths * 255).astype(np.uint8).tobytes()
     # To optimize it takes eight times as long, for 4 % of its bytes.

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from lunar_tfds import settings
+from lunar_tfds.image_arrays import row_strips
 from lunar_tfds.palette import CLASS_NAMES
-from lunar_tfds.pictures import row_strips
 from model.inference.images import read_image
 from model.inference.tiling import Tiling
 from model.network import starter

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import ndimage
 
+from lunar_tfds.image_arrays import connected_regions
 from lunar_tfds.palette import CLASS_NAMES
-from lunar_tfds.regions import connected_regions
 from model.network.metrics import ROCK_CLASSES
 
 ROCK_IDS = tuple(CLASS_NAMES.index(name) for name in ROCK_CLASSES)

@@ -9,8 +9,8 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from lunar_tfds import image_arrays as masks
 from lunar_tfds import palette
-from lunar_tfds import pictures as masks
 from model.inference import pictures, rock_files
 from model.inference.images import read_image
 from model.inference.predictor import Predictor

@@ -20,7 +20,7 @@ from keras import ops
 
 from lunar_tfds import command_line, settings
 from lunar_tfds.atomic_files import write_json
-from lunar_tfds.cores import num_cores
+from lunar_tfds.machine import num_cores
 from lunar_tfds.palette import CLASS_NAMES
 from lunar_tfds.settings import at_least, between, more_than, setting
 from model.network import benchmark_steps

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from lunar_tfds.command_line import tensorflow_message
+from lunar_tfds.image_arrays import to_png
 from lunar_tfds.palette import CLASS_COLORS
-from lunar_tfds.pictures import to_png
 
 EVENTS_FOLDER = "tensorboard"
 # Pixels between the parts of a panel.

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lunar_tfds import palette, pictures
+from lunar_tfds import image_arrays, palette
 from lunar_tfds.lunar_rocks import frame_files, label_statistics, read_frame
 from lunar_tfds.lunar_rocks.label_statistics import Statistics
 
@@ -50,7 +50,7 @@ class OneFrame:
 
     def __init__(self, ground):
         files = {"r": np.zeros_like(ground), "g": ground, "c": np.zeros_like(ground)}
-        self.files = {name: pictures.to_png(rgb) for name, rgb in files.items()}
+        self.files = {name: image_arrays.to_png(rgb) for name, rgb in files.items()}
 
     def read(self, name):
         return self.files[name]

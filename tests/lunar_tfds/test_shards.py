@@ -7,7 +7,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from lunar_tfds import cores, kaggle_layout
+from lunar_tfds import kaggle_layout, machine
 from lunar_tfds.lunar_rocks import frame_files, picture_files
 from tests.support import building, tiny_frames
 
@@ -72,7 +72,7 @@ def test_one_thread_and_several_write_the_same_order(
 ):
     orders = []
     for number in (1, 3):
-        monkeypatch.setattr(cores, "num_cores", lambda number=number: number)
+        monkeypatch.setattr(machine, "num_cores", lambda number=number: number)
         built = building.build(tiny_folder, tmp_path / str(number), num_shards=2)
         examples = tfds.as_numpy(built.as_dataset(split="train"))
         orders.append([example["frame_id"].decode() for example in examples])

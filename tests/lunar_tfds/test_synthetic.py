@@ -16,7 +16,7 @@ from PIL import Image
 from scipy import ndimage
 
 from lunar_tfds import command_line, interrupts, kaggle_layout
-from lunar_tfds.regions import TOUCHING
+from lunar_tfds.image_arrays import TOUCHING
 from lunar_tfds.synthetic import __main__ as command
 from lunar_tfds.synthetic import labels, rocks, scene, sites, stones, tracks, writer
 from lunar_tfds.synthetic.variety import STYLES, Variety

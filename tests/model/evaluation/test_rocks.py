@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from model.evaluation import rocks
-from tests.lunar_tfds.test_regions import flood_fill
+from tests.lunar_tfds.test_image_arrays import flood_fill
 
 
 def test_size_classes():

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lunar_tfds import memory
+from lunar_tfds import machine
 from tests.support import stand_in, tiny_frames
 
 COMMAND = """
 import sys
 from commands import predict
-from lunar_tfds import memory
+from lunar_tfds import machine
 images, *flags = sys.argv[1:]
 for tile in ("--tile", "--notile"):
     assert predict.main(["predict.py", f"--images={images}", tile, *flags]) == 0
-print("peak", memory.peak_memory())
+print("peak", machine.peak_memory())
 """
 
 
@@ -36,7 +36,7 @@ def peak(image, checkpoint, folder):
 
 def added_by(tmp_path, height, width):
     """Returns the bytes that a photo takes beyond those of one frame."""
-    if memory.peak_memory() is None:
+    if machine.peak_memory() is None:
         pytest.skip("this system does not tell a process's peak")
     checkpoint = stand_in.save(tmp_path / "a.keras", size=128)
     frame = tiny_frames.draw_frame(np.random.default_rng(1), num_large=3)[0]

@@ -1,15 +1,26 @@
-"""How much memory a process has held at most."""
+"""Cores that a process may use, and the memory that it used."""
 
 import contextlib
 import pathlib
 import sys
 
-# Of this process alone, in Linux; `getrusage` counts what started it, too.
+import psutil
+
+# Linux, this process alone; psutil has no peak there, and getrusage's begins with the
+# peak of the parent process.
 _STATUS = pathlib.Path("/proc/self/status")
 
 
+def num_cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    process = psutil.Process()
+    if hasattr(process, "cpu_affinity"):  # Not on macOS.
+        return len(process.cpu_affinity())
+    return psutil.cpu_count() or 1
+
+
 def peak_memory(*, of_workers: bool = False) -> int | None:
-    """Returns bytes, or None where the system does not tell, as Windows.
+    """Return the largest resident memory so far, bytes; None on Windows.
 
     Args:
         of_workers: of the largest worker process that has ended, if there was one.
@@ -25,4 +36,6 @@ def peak_memory(*, of_workers: bool = False) -> int | None:
         lines = _STATUS.read_text().splitlines()
         peak = peak or int(next(n for n in lines if n.startswith("VmHWM")).split()[1])
     peak = peak or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # In macOS it is bytes.
+    return (
+        peak if sys.platform == "darwin" else peak * 1024
+    )  # Bytes on macOS, else KiB.
