@@ -128,8 +128,11 @@ def _values_of(settings_class: type, argv: Sequence[str]) -> dict[str, Any]:
     if values.help:
         raise _Help
     positional = getattr(settings_class, "POSITIONAL", None)
-    if positional and len(rest) == 1 and values[positional].value is None:
-        values[positional].value = rest.pop()
+    if positional and rest and not values[positional].value:
+        if settings.value_type(settings_class, positional) is tuple:
+            values[positional].value, rest = rest, []
+        elif len(rest) == 1:
+            values[positional].value = rest.pop()
     if rest:
         raise UsageError(
             f"unknown arguments: {' '.join(rest)}. Flags are --name=value; quote "

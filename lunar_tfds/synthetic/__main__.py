@@ -26,8 +26,7 @@ class Drawing:
     seed: int = setting(0, "Of the scenes.", at_least(0))
     style: str = setting(
         variety.STANDARD,
-        "How they look: stony has many stones too small for a label; photo has these "
-        "and soft light; other has rocks and light unlike the rest, to validate on.",
+        "How they look: photo is like photos taken on the Moon.",
         choices=tuple(variety.STYLES),
     )
     processes: int | None = setting(

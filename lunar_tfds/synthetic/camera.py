@@ -20,6 +20,7 @@ class Camera:
         pitch: above the horizontal, rad.
         roll: clockwise about the view axis, rad.
         height, width: of the image, px.
+        field_of_view: across the width, rad.
     """
 
     position: tuple[float, float, float]
@@ -28,11 +29,12 @@ class Camera:
     roll: float
     height: int = kaggle_layout.FRAME_HEIGHT
     width: int = kaggle_layout.FRAME_WIDTH
+    field_of_view: float = FIELD_OF_VIEW
 
     @property
     def pixel_angle(self) -> float:
         """The width of a pixel at unit depth."""
-        return 2 * np.tan(FIELD_OF_VIEW / 2) / self.width
+        return 2 * np.tan(self.field_of_view / 2) / self.width
 
     @property
     def axes(self) -> np.ndarray:

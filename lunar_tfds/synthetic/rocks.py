@@ -13,7 +13,7 @@ PEBBLE, SMALL, LARGE = range(3)  # Only the last two are labelled.
 # Author: only rocks over 10 cm are labelled. In the real frames, wherever the camera's
 # height and pitch tell a rock's size, those labelled small are up to 0.6 m wide, those
 # labelled large from 0.8 m on, near or far: it is not the size in the picture.
-LEAST_RADII = (0.05, 0.35)
+LEAST_RADII = (0.08, 0.42)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,14 +102,17 @@ def place(
     above = scale[:, 2] * rng.uniform(*lift, count)
     centres = np.stack([x, y, level + above], -1)
     roundness = np.exp(rng.uniform(np.log(0.01), np.log(0.12), count))
+    kinds = kinds_of(radii)
+    # Unlabelled stones are about as bright as the ground, as in the dataset.
+    tones = np.exp(rng.normal(0, 0.07, count)) * np.where(kinds == PEBBLE, 0.8, 1.0)
     return Rocks(
-        kinds_of(radii),
+        kinds,
         centres,
         scale.max(-1) * 1.1,
         normals,
         offsets,
         roundness,
-        np.exp(rng.normal(0, 0.07, count)),
+        tones,
         np.full(count, -1),
     )
 

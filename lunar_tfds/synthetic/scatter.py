@@ -10,8 +10,6 @@ from lunar_tfds.synthetic.rocks import Rocks, place
 from lunar_tfds.synthetic.shapes import Shapes
 from lunar_tfds.synthetic.terrain import Terrain
 
-HALF_ANGLE = np.radians(44.0)  # Rocks lie this far left and right of the view axis.
-
 
 @dataclasses.dataclass(frozen=True)
 class Population:
@@ -25,6 +23,8 @@ class Population:
         power: of the size distribution.
         reach: greatest distance from the camera, m.
         nearest: least distance from the camera, m.
+        clumping: 0 for evenly strewn rocks, 1 for dense fields and bare patches; None
+            for the scene's.
     """
 
     per_square_metre: float
@@ -33,6 +33,7 @@ class Population:
     power: float
     reach: float
     nearest: float = 0.4
+    clumping: float | None = None
 
 
 def scatter(
@@ -44,6 +45,7 @@ def scatter(
     clumping: float,
     *,
     flatness: tuple[float, float] = (0.35, 0.9),
+    lift: tuple[float, float] = (-0.6, 0.2),
     most: int = 6000,
 ) -> Rocks:
     """Returns the Rocks of one population that the camera may see.
@@ -56,8 +58,9 @@ def scatter(
         camera: Camera.
         terrain: Terrain.
         bodies: what `shapes.draw_shapes` returned.
-        clumping: 0 for evenly strewn rocks, 1 for dense fields and bare patches.
+        clumping: of populations that name none.
         flatness: range of a rock's height over its width.
+        lift: range of its centre's height over the ground, in halves of its height.
         most: upper bound of their expected number.
     """
     edges = np.geomspace(population.nearest, population.reach, 400)
@@ -73,18 +76,28 @@ def scatter(
     ratio = (smallest[ring] / population.largest) ** power
     tail = 1 - rng.uniform(0, 1, count) * (1 - ratio)
     radii = smallest[ring] * tail ** (-1 / power)
-    angle = camera.yaw + rng.uniform(-HALF_ANGLE, HALF_ANGLE, count)
+    half = _half_angle(camera)
+    angle = camera.yaw + rng.uniform(-half, half, count)
+    if population.clumping is not None:
+        clumping = population.clumping
     x, y = distance * np.cos(angle), distance * np.sin(angle)
     keep = distance > 0.8 + 1.5 * radii
     keep &= rng.uniform(0, 1, count) < _density(rng, x, y, clumping)
     positions = np.stack([x, y], -1)[keep]
-    return place(rng, positions, radii[keep], terrain, bodies, flatness=flatness)
+    return place(
+        rng, positions, radii[keep], terrain, bodies, flatness=flatness, lift=lift
+    )
+
+
+def _half_angle(camera):
+    """Returns how far left and right of the view axis rocks may be seen, rad."""
+    return min(0.68 * camera.field_of_view / np.cos(camera.pitch), np.pi)
 
 
 def _expected(population, camera, edges, most):
     """Returns (least radius drawn, expected rocks) of each ring around the camera."""
     middle = np.sqrt(edges[1:] * edges[:-1])
-    area = HALF_ANGLE * (edges[1:] ** 2 - edges[:-1] ** 2)
+    area = _half_angle(camera) * (edges[1:] ** 2 - edges[:-1] ** 2)
     pixels = 0.4  # Least radius drawn, px; larger where there would be too many.
     while True:
         smallest = np.maximum(population.smallest, pixels * middle * camera.pixel_angle)

@@ -1,5 +1,7 @@
 """One scene: what it is made of, what the camera sees, and its labels."""
 
+import dataclasses
+
 import numpy as np
 
 from lunar_tfds.kaggle_layout import FRAME_HEIGHT, FRAME_WIDTH
@@ -47,7 +49,7 @@ def render_scene(
         height,
         width,
         # Turned towards the sky, the camera would not see the boulder at its feet.
-        with_sky=None if is_close else slot not in NO_SKY,
+        with_sky=slot not in NO_SKY if variety.has_sky and not is_close else None,
         pitches=(-20, -8) if is_close else None,
     )
     share = BOULDER_SHARE + 0.03 + 0.32 * rng.uniform() ** 2
@@ -62,6 +64,8 @@ def render_scene(
     )
     wobble = _wobble(rng, height, width)
     view = trace(site.camera, site.soil, all_rocks, wobble)
+    if variety.label_widths:
+        all_rocks = _labelled_by_width(rng, all_rocks, view, variety, width)
     render = shading.shade(
         rng, site.camera, site.land, all_rocks, view, site.light, site.track
     )
@@ -107,11 +111,28 @@ def ground_mask(camera: Camera, stones: rocks.Rocks, view: shading.View) -> np.n
     )
 
 
+def _labelled_by_width(rng, stones, view, variety, width):
+    """Returns the Rocks with kinds by their width in the picture.
+
+    Args:
+        rng: numpy Generator.
+        stones: Rocks.
+        view: shading.View.
+        variety: Variety.
+        width: of the picture, px.
+    """
+    pixels = np.bincount(view.rock[view.rock >= 0], minlength=len(stones))
+    diameter = 2 * np.sqrt(pixels / np.pi) * FRAME_WIDTH / width
+    borders = [rng.uniform(*border) for border in variety.label_widths]
+    kinds = np.digitize(diameter, borders).astype(np.int8)
+    return dataclasses.replace(stones, kinds=kinds)
+
+
 def _wobble(rng, height, width):
     """Returns float32 [pixels]: noise that roughens outlines, px."""
     row, column = np.mgrid[:height, :width].astype(np.float32)
     total = 0
-    for wavelength, amount in ((7.0, 0.5), (18.0, 0.9)):
+    for wavelength, amount in ((7.0, 0.2), (18.0, 0.4)):
         offset, angle = rng.uniform(0, 1, 2), rng.uniform(0, 2 * np.pi)
         values = noise.sample_grain(
             column.ravel() + 1e3, row.ravel() + 1e3, wavelength, offset, angle

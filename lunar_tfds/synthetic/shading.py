@@ -43,8 +43,11 @@ class Light:
         blur: share of a pixel's light that falls on each neighbour.
         pebbly: 0 for powdery ground, 1 for pebbles.
         ambient: light in the shadows, over the sun's.
+        bounce: light that lit ground throws on sides of rocks, over the sun's.
         veil: contrast lost in dust on the lens or right before it; 0 for no dust.
         clear_distance: at which dust leaves 1 / e of the contrast, m.
+        brown: how far the ground's colour is from grey, 0 to 1.
+        noise: standard deviation of the sensor's noise, grey levels.
     """
 
     sun_elevation: float
@@ -57,8 +60,11 @@ class Light:
     blur: float = 0.05
     pebbly: float = 0.0
     ambient: float = 0.0
+    bounce: float = 0.0
     veil: float = 0.0
     clear_distance: float = 100.0
+    brown: float = 0.0
+    noise: float = 0.0
 
     @property
     def sun(self) -> tuple[float, float, float]:
@@ -105,13 +111,15 @@ def shade(
     lommel = 2 * incidence / np.maximum(incidence + emission, 1e-3)
     reflected = light.lunar * lommel * 0.7 + (1 - light.lunar) * incidence
     reflected += light.ambient * (0.6 + 0.4 * normals[:, 2])
+    reflected += light.bounce * np.where(view.rock >= 0, 0.6 - 0.4 * normals[:, 2], 0)
     grey = _compress(light.gain * albedo * reflected)
     grey[land] = _veil(grey[land], distance[land], light)
     grey[~land] = 0
     shape = (camera.height, camera.width)
     edges = _edges((view.rock * 2 + lit).reshape(shape))
     blur = np.where(edges, np.float32(0.16), light.blur)
-    return _expose(rng, grey.reshape(shape), blur)
+    grey = _blurred(grey.reshape(shape), blur)
+    return _expose(rng, grey, (view.rock >= 0).reshape(shape), light)
 
 
 def _surface(rng, camera, terrain, rocks, view, points, light, track):
@@ -173,11 +181,10 @@ def _edges(parts):
     return edges
 
 
-def _expose(rng, grey, blur):
-    """Returns uint8 [H, W, 3] of grey levels, slightly blurred and barely tinted.
+def _blurred(grey, blur):
+    """Returns float32 [H, W], slightly blurred grey levels.
 
     Args:
-        rng: numpy Generator.
         grey: float32 [H, W].
         blur: float32 [H, W], share of each neighbour in a pixel; more at edges, which
             stands in for several rays a pixel.
@@ -187,5 +194,26 @@ def _expose(rng, grey, blur):
         before = padded[:-2] if axis == 0 else padded[:, :-2]
         after = padded[2:] if axis == 0 else padded[:, 2:]
         grey = grey + blur * (before + after - 2 * grey)
+    return grey
+
+
+def _expose(rng, grey, is_rock, light):
+    """Returns uint8 [H, W, 3] of grey levels, barely tinted unless the light is brown.
+
+    Args:
+        rng: numpy Generator.
+        grey: float32 [H, W].
+        is_rock: bool [H, W]; rock is half as brown as the ground.
+        light: Light.
+    """
     tint = 1 - rng.uniform(0, 0.005, 3).astype(np.float32)
-    return np.clip(np.rint(grey[..., None] * tint), 0, 255).astype(np.uint8)
+    color = grey[..., None] * tint
+    if light.brown:
+        # Of ground in photos, red over green and blue over green, at the most.
+        tone = np.array([rng.uniform(1.0, 1.12), 1.0, rng.uniform(0.72, 0.9)]) - 1
+        share = light.brown * np.where(is_rock, 0.5, 1)[..., None]
+        color = color * (1 + share * tone).astype(np.float32)
+    if light.noise:
+        noise = rng.standard_normal(grey.shape, dtype=np.float32)
+        color = color + (light.noise * noise * (grey > 0))[..., None]
+    return np.clip(np.rint(color), 0, 255).astype(np.uint8)

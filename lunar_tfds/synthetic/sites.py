@@ -77,36 +77,44 @@ def draw_site(
 
 def _draw_camera(rng, variety, height, width, pitches):
     """Returns the Camera over the origin."""
+    view = rng.uniform(*variety.field_of_view)
     pitch = -30 * rng.uniform() ** 2.2 if pitches is None else rng.uniform(*pitches)
-    low = rng.uniform() < variety.low_cameras
-    above = rng.uniform(0.5, 1.0) if low else rng.uniform(1.2, 2.2)
+    roll = rng.uniform(-20, 20)
+    if view < 60:
+        # A photo is level, and shows a strip of sky or none.
+        share = rng.uniform(0.4, 0.5) if rng.uniform() < 0.5 else rng.uniform(0.5, 1.5)
+        pitch = -view * height / width * share
+        roll *= 0.15
     return Camera(
-        (0.0, 0.0, above),
+        (0.0, 0.0, rng.uniform(*variety.camera_height)),
         rng.uniform(0, 2 * np.pi),
         np.radians(pitch),
-        np.radians(rng.uniform(-20, 20)),
+        np.radians(roll),
         height,
         width,
+        np.radians(view),
     )
 
 
 def _draw_light(rng, variety, elevation, slope):
     """Returns the Light of a scene."""
-    is_photo = rng.uniform() < variety.photos
-    ambient, veil = rng.uniform([0.03, 0.02], [0.2, 0.3]) * is_photo
+    is_filled = rng.uniform() >= variety.black_shadows
     return shading.Light(
         sun_elevation=elevation,
-        gain=rng.uniform(195, 235),
+        gain=rng.uniform(*variety.gain),
         lunar=rng.uniform(*variety.lunar),
         rock_brightness=rng.uniform(*variety.rock_brightness),
-        grain_slope=np.clip(slope * rng.uniform(0.8, 1.8), 0.045, 0.12),
+        grain_slope=np.clip(slope * rng.uniform(0.8, 1.8), *variety.grain),
         rock_slope=rng.uniform(0.03, 0.1),
         mottling=rng.uniform(*variety.mottling),
         blur=rng.uniform(0.05, 0.12),
         pebbly=rng.uniform(*variety.pebbly),
-        ambient=ambient,
-        veil=veil,
+        ambient=rng.uniform(*variety.ambient) * is_filled,
+        bounce=rng.uniform(*variety.bounce) * is_filled,
+        veil=rng.uniform(*variety.veil),
         clear_distance=np.exp(rng.uniform(np.log(80), np.log(600))),
+        brown=rng.uniform(*variety.browns),
+        noise=rng.uniform(*variety.noise),
     )
 
 
@@ -119,7 +127,7 @@ def _draw_relief(rng, variety, yaw):
     low, middle, high = variety.sun
     below = rng.uniform() < 0.75
     elevation = np.radians(rng.uniform(*((low, middle) if below else (middle, high))))
-    slope = np.exp(rng.normal(np.log(0.045), 0.45))
+    slope = np.exp(rng.normal(np.log(variety.roughness), 0.45))
     hills = _draw_hills(rng, variety, yaw) + _draw_massif(rng, variety, elevation)
     mounds, bowls = _draw_bend(rng, variety, yaw)
     tilt, lit = 0.0, None

@@ -1,4 +1,4 @@
-"""The rocks of one scene: populations, fields, and boulders that stand out."""
+"""The rocks of one scene: populations, and boulders that stand out."""
 
 import dataclasses
 
@@ -8,15 +8,11 @@ from lunar_tfds.synthetic import raycast, rocks, scatter, shapes
 from lunar_tfds.synthetic.camera import Camera
 from lunar_tfds.synthetic.rocks import Rocks
 from lunar_tfds.synthetic.terrain import Terrain
-from lunar_tfds.synthetic.variety import Variety
+from lunar_tfds.synthetic.variety import Range, Variety
 
-# Of small rocks and of those strewn large ones, half the width, m: between them lies
-# the border between the kinds.
-SMALL_RADII = (rocks.LEAST_RADII[0], 0.3)
-LARGE_RADII = (0.4, 2.0)
-PEBBLE_RADII = (0.008, 0.03)
-# Those of a stony scene, whose pebbles are nearly as wide as the least labelled rock.
-STONY_PEBBLE_RADII, STONY_SMALL_RADII = (0.01, 0.047), (0.065, SMALL_RADII[1])
+# Half the width, m, of unlabelled stones and of strewn large rocks.
+PEBBLE_RADII = (0.008, 0.06)
+LARGE_RADII = (0.45, 2.2)
 
 
 def draw_rocks(
@@ -41,62 +37,80 @@ def draw_rocks(
         boulder_share: of the frame, to be covered by one boulder; None for none such.
     """
     bodies = shapes.draw_shapes(rng, rng.uniform(*variety.roundedness), variety.shapes)
-    clumping = rng.uniform(0.0, 0.85)
+    clumping = rng.uniform(*variety.clumping)
     groups = [
         scatter.scatter(
-            rng, p, camera, terrain, bodies, clumping, flatness=variety.flatness
+            rng,
+            population,
+            camera,
+            terrain,
+            bodies,
+            clumping,
+            flatness=variety.flatness,
+            lift=variety.buried,
         )
-        for p in _populations(rng, variety)[: 1 if bare else None]
+        for population in _populations(rng, variety)[: 1 if bare else None]
     ]
     if bare:
         return rocks.join(groups)
-    if rng.uniform() < variety.boulders:
-        groups.append(_boulders(rng, camera, terrain, variety))
+    if rng.uniform() < variety.giants:
+        groups.append(_giants(rng, camera, terrain, variety))
     if boulder_share is not None:
         groups.append(_close_boulder(rng, camera, terrain, bodies, soil, boulder_share))
     stones = rocks.join(groups)
     stones = scatter.lean(rng, stones, terrain, bodies, variety.touching)
+    if variety.label_widths:
+        return stones
     return scatter.embed(rng, stones, terrain, bodies)
+
+
+def log_uniform(rng: np.random.Generator, bounds: Range) -> float:
+    """Returns a number whose logarithm is uniform between those of two bounds."""
+    return float(np.exp(rng.uniform(*np.log(bounds))))
 
 
 def _populations(rng, variety):
     """Returns the Populations of a scene, the pebbles first."""
-    power = rng.uniform(*variety.rock_power)
-    pebbles, small, large = np.exp(
-        rng.uniform(np.log([5.0, 7.0, 0.01]), np.log([100.0, 35.0, 0.1]))
-    )
-    if rng.uniform() < variety.sparse:
-        small *= 0.06
-    # Asked first: other styles draw no number for it, and so the scenes that they drew.
-    if variety.stony and rng.uniform() < variety.stony:
-        pebbles, small = np.exp(rng.uniform(np.log([15, 0.02]), np.log([150, 1.5])))
-        populations = [
-            scatter.Population(pebbles, *STONY_PEBBLE_RADII, rng.uniform(1.5, 2.3), 30),
-            scatter.Population(small, *STONY_SMALL_RADII, power, 200),
-        ]
-    else:
-        populations = [
-            scatter.Population(pebbles, *PEBBLE_RADII, 2.4, 40),
-            scatter.Population(small, *SMALL_RADII, power, 200),
-        ]
-    if rng.uniform() < variety.strewn:
-        populations.append(scatter.Population(large, *LARGE_RADII, power, 400))
-    if rng.uniform() < variety.fields:
-        start = np.exp(rng.uniform(np.log(5), np.log(30)))
-        dense = rng.uniform(1.0, 4.0)
+    populations = [
+        scatter.Population(log_uniform(rng, variety.pebbles), *PEBBLE_RADII, 2.4, 40),
+        scatter.Population(
+            log_uniform(rng, variety.small_rocks),
+            *variety.small_radii,
+            rng.uniform(*variety.small_power),
+            log_uniform(rng, (12, 45)),
+        ),
+    ]
+    if variety.large_rocks[1]:
+        start = log_uniform(rng, variety.large_start)
+        density = log_uniform(rng, variety.large_rocks)
+        # Twice as far away, large rocks stand half as dense: as many in the picture.
+        reach = start * rng.uniform(1.6, 4.0)
         populations.append(
-            scatter.Population(dense, 0.1, SMALL_RADII[1], power, 300, start)
+            scatter.Population(
+                density * 20 / start,
+                *LARGE_RADII,
+                rng.uniform(1.2, 2.6),
+                reach,
+                start,
+                clumping=rng.uniform(0.3, 1.0),
+            )
         )
     return populations
 
 
-def _boulders(rng, camera, terrain, variety):
+def _giants(rng, camera, terrain, variety):
     """Returns one to three boulders in view that stand tall and bright."""
     count = rng.integers(1, 4)
-    radii = np.exp(rng.uniform(np.log(0.45), np.log(2.2), count))
-    bearing = camera.yaw + np.radians(rng.uniform(-28, 28, count))
-    nearest = 2.5 * radii + 1.0
-    distance = nearest * np.exp(rng.uniform(0, np.log(12), count))
+    half_view = np.degrees(camera.field_of_view) * 0.43
+    bearing = camera.yaw + np.radians(rng.uniform(-half_view, half_view, count))
+    # Wide in the picture, near or far; the nearest leave the camera its place.
+    angle = np.exp(rng.uniform(np.log(0.06), np.log(0.5), count)) * (
+        camera.field_of_view / np.radians(65)
+    )
+    radii = np.exp(rng.uniform(np.log(0.45), np.log(2.5), count))
+    if variety.label_widths:
+        radii *= 0.4
+    distance = np.clip(2 * radii / angle, 2.5 * radii + 1.0, 40)
     positions = np.stack([np.cos(bearing), np.sin(bearing)], -1) * distance[:, None]
     # The odd shapes, where the style has any.
     weights = (0.3 * variety.shapes[0], *variety.shapes[1:])

@@ -24,7 +24,7 @@ from lunar_tfds.synthetic.variety import STANDARD, STYLES
 Box = tuple[float, float, int, int]
 # A scene's files carry its origin; raise the number when the same seed draws anew.
 ORIGIN_KEY = "lunar_tfds.synthetic"
-RENDERER_VERSION = 3
+RENDERER_VERSION = 4
 
 
 def write_scenes(

@@ -18,13 +18,13 @@ from scipy import ndimage
 from lunar_tfds import command_line, interrupts, kaggle_layout
 from lunar_tfds.image_arrays import TOUCHING
 from lunar_tfds.synthetic import __main__ as command
-from lunar_tfds.synthetic import labels, rocks, scene, sites, stones, tracks, writer
+from lunar_tfds.synthetic import labels, scene, tracks, writer
 from lunar_tfds.synthetic.variety import STYLES, Variety
 from tests.support import tiny_frames
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = {"height": 120, "width": 180}
-SHADED = Variety(massifs=1.0, flanks=0.0, photos=0.0)
+SHADED = Variety(massifs=1.0, flanks=0.0, black_shadows=1.0)
 
 
 def read_all(root):
@@ -113,14 +113,17 @@ def test_any_forty_scenes_hold_two_of_each_special_kind():
 
 
 def test_flanks_are_dark_but_for_what_stands_out():
-    render, ground, _, _ = scene.render_scene(0, 1, Variety(flanks=1.0), **SMALL)
+    variety = Variety(flanks=1.0, black_shadows=1.0)
+    render, ground, _, _ = scene.render_scene(0, 2, variety, **SMALL)
     land = ground[..., 0] == 0
     assert 0.4 <= np.mean(render[land] < 8) <= 0.95
 
 
-def test_photos_have_light_in_the_shadows_and_the_sky_stays_black():
+def test_dust_and_ambient_light_fill_the_shadows_and_the_sky_stays_black():
     real, ground, _, _ = scene.render_scene(4, 19, SHADED, **SMALL)
-    photo = dataclasses.replace(SHADED, photos=1.0)
+    photo = dataclasses.replace(
+        SHADED, black_shadows=0.0, ambient=(0.1, 0.1), veil=(0.3, 0.3)
+    )
     hazy, same, _, _ = scene.render_scene(4, 19, photo, **SMALL)
     np.testing.assert_array_equal(ground, same)
     shadow = (real[..., 0] == 0) & (ground[..., 0] == 0)
@@ -228,29 +231,41 @@ def test_styles_are_drawn_apart(tmp_path, monkeypatch, quick):
         "render_scene",
         lambda seed, index, variety: asked.append(variety) or drawn(seed, index, None),
     )
-    writer.write_scenes(tmp_path, 1, 5, 1, style="other", progress=False)
-    assert asked == [STYLES["other"]] != [STYLES["standard"]]
-    assert writer.write_scenes(tmp_path, 1, 5, 1, style="other", progress=False) == 0
-    with pytest.raises(ValueError, match="seed and style: .*style other, wanted scene"):
+    writer.write_scenes(tmp_path, 1, 5, 1, style="photo", progress=False)
+    assert asked == [STYLES["photo"]] != [STYLES["standard"]]
+    assert writer.write_scenes(tmp_path, 1, 5, 1, style="photo", progress=False) == 0
+    with pytest.raises(ValueError, match="seed and style: .*style photo, wanted scene"):
         writer.write_scenes(tmp_path, 1, 5, 1, progress=False)
 
 
-def test_stony_scenes_have_stones_nearly_as_wide_as_the_least_labelled():
-    plain = dict(strewn=0.0, fields=0.0, boulders=0.0, touching=0.0, sparse=0.0)
-    found = {}
-    for stony in (0.0, 1.0):
-        variety = Variety(stony=stony, **plain)
-        rng = np.random.default_rng(4)
-        site = sites.draw_site(rng, variety, *SMALL.values(), with_sky=None)
-        drawn = stones.draw_rocks(rng, site.camera, site.land, site.soil, variety)
-        # A radius is a little more than half of the width.
-        is_pebble = drawn.kinds == rocks.PEBBLE
-        largest = drawn.radii[is_pebble].max() / 1.1
-        smallest = drawn.radii[~is_pebble].min() / 1.1
-        found[stony] = largest, smallest, is_pebble.mean()
-    (pebble, rock, share), (stone, labelled, stony_share) = found.values()
-    assert pebble <= 0.0301 < 0.04 < stone < 0.05 <= rock < 0.06 < labelled
-    assert share < 0.5 < stony_share
+def test_photos_label_what_is_wide_in_the_picture():
+    labelled = []
+    for index in range(1, 9):
+        render, ground, _, _ = scene.render_scene(2, index, STYLES["photo"], **SMALL)
+        for channel, name in ((1, "small"), (2, "large")):
+            regions, count = ndimage.label(ground[..., channel] > 0, TOUCHING)
+            areas = np.bincount(regions.ravel(), minlength=count + 1)[1:]
+            labelled += [(name, 4 * 2 * np.sqrt(a / np.pi)) for a in areas]  # 720 px.
+    small = [d for name, d in labelled if name == "small"]
+    large = [d for name, d in labelled if name == "large"]
+    assert len(small) > 5 and len(large) > 2
+    # Other rocks hide parts of some, and some touch.
+    assert np.percentile(small, 20) > 16 and np.median(small) < 50 < np.median(large)
+
+
+def test_photos_are_brown_and_noisy_under_a_black_sky():
+    quiet = dataclasses.replace(STYLES["photo"], browns=(0.0, 0.0), noise=(0.0, 0.0))
+    brown = dataclasses.replace(quiet, browns=(1.0, 1.0))
+    noisy = dataclasses.replace(quiet, noise=(4.0, 4.0))
+    grey, warm, grainy = (
+        scene.render_scene(3, 2, variety, **SMALL)[0].astype(float)
+        for variety in (quiet, brown, noisy)
+    )
+    lit = grey.min(-1) > 20
+    assert np.median((warm[..., 0] - warm[..., 2])[lit]) > 8
+    assert np.abs(grey[..., 0] - grey[..., 2])[lit].max() <= 3
+    assert 3 < (grainy - grey)[lit][:, 1].std() < 5
+    assert not grainy[grey == 0].any()
 
 
 def test_errors_name_the_remedy(tmp_path, quick):
@@ -418,7 +433,7 @@ def test_ctrl_c_while_workers_import_is_one_line(tmp_path):
         (["--num_scenes=0"], "--num_scenes=0: must be at least 1"),
         (
             ["--style=mars"],
-            "--style=mars: value should be one of <standard|stony|photo|other>",
+            "--style=mars: value should be one of <standard|photo>",
         ),
         (["--num_scenes=1", "now"], "unknown arguments: now"),
         (["--output_dir=/dev/null/scenes"], "/dev/null/scenes"),  # Not to be written.

@@ -220,8 +220,8 @@ def test_what_is_large_is_large_on_the_ground(land):
     bodies = shapes.draw_shapes(rng, 0.5)
     positions, radii = rng.uniform(1, 200, (400, 2)), rng.uniform(0.01, 1, 400)
     stones = rocks.place(rng, positions, radii, land, bodies, flatness=(0.3, 1.3))
-    expected = np.where(radii < 0.35, rocks.SMALL, rocks.LARGE)
-    expected[radii < 0.05] = rocks.PEBBLE
+    expected = np.where(radii < 0.42, rocks.SMALL, rocks.LARGE)
+    expected[radii < 0.08] = rocks.PEBBLE
     np.testing.assert_array_equal(stones.kinds, expected)
 
 
