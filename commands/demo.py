@@ -21,7 +21,7 @@ from commands import evaluate, predict, train
 from lunar_tfds import command_line
 from lunar_tfds.settings import at_least, check, setting
 from lunar_tfds.synthetic import __main__ as synthetic
-from model.network import starter, vgg16_unet
+from model.network import starter, unet, vgg16
 from model.network.checkpoints import find_checkpoint
 from model.network.precision import cpu_has
 
@@ -43,7 +43,7 @@ class DemoConfig:
     image_size: int = setting(
         0,
         "Side of the input, px; 0: 128, or 96 untrained.",
-        lambda pixels: None if pixels == 0 else vgg16_unet.is_network_size(pixels),
+        lambda pixels: None if pixels == 0 else unet.is_network_size(pixels),
     )
     epochs: int = setting(0, "Training epochs; 0: 7, or 9 untrained.", at_least(0))
     encoder_weights: str = setting(
@@ -109,7 +109,7 @@ def choose_encoder_weights(choice: str) -> str:
     if choice:  # Relative to where the user is; the steps run in the repository.
         return str(pathlib.Path(choice).expanduser().absolute())
     try:
-        vgg16_unet.imagenet_weights_file()
+        vgg16.imagenet_weights_file()
     except Exception as error:  # Keras raises a bare Exception when offline.
         fallback = starter.NAME if has_starter() else "none"
         print(

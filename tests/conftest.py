@@ -31,7 +31,7 @@ LONGEST = (
     "lunar_tfds/test_synthetic.py",
     "lunar_tfds/test_reuse.py",
     "model/network/test_benchmark.py",
-    "model/network/test_vgg16_unet.py",
+    "model/network/test_unet.py",
 )
 
 

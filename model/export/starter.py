@@ -97,7 +97,9 @@ class StarterConfig:
         is_path=True,
         missing="pass the workdir of a run on drawn scenes",
     )
-    output: str = setting(str(starter.FILE), "File to write.", is_path=True)
+    output: str = setting(
+        str(starter.FILES[starter.NAME]), "File to write.", is_path=True
+    )
 
     def __post_init__(self):
         settings.check(self)

@@ -27,7 +27,7 @@ from model.network.precision import (
     set_precision,
     warn_if_emulated,
 )
-from model.network.vgg16_unet import nearest_size
+from model.network.unet import DEFAULT_ENCODER, ENCODERS, nearest_size
 from pipeline.resize import resize_image
 
 # Test-time augmentation: the network sees the image at these multiples of its trained
@@ -148,7 +148,12 @@ class Predictor:
         if network is not None and tta:
             raise ValueError("tta needs the checkpoint's own network, at other sizes")
         self.batch_size, self.tta, self.tile = batch_size, tta, tile
-        sizes = [nearest_size(self.image_size * s) for s in TTA_SCALES if tta or s == 1]
+        encoder = ENCODERS[self.details.get("encoder", DEFAULT_ENCODER)]
+        sizes = [
+            nearest_size(self.image_size * s, encoder.SIZE_MULTIPLE)
+            for s in TTA_SCALES
+            if tta or s == 1
+        ]
         self.networks = [(size, network or self._trace(size)) for size in sizes]
 
     def __call__(self, images: Any, sizes: Any = None) -> Prediction | list[Prediction]:

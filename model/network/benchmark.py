@@ -27,11 +27,12 @@ from model.network import benchmark_steps
 from model.network.cost import block_costs
 from model.network.losses import build_loss
 from model.network.precision import POLICIES, policy
-from model.network.vgg16_unet import (
-    ENCODER_BLOCKS,
-    FROZEN_BLOCKS,
+from model.network.unet import (
+    DEFAULT_ENCODER,
+    ENCODERS,
     IMAGE_SIZE,
-    build_vgg16_unet,
+    NUM_BLOCKS,
+    build_unet,
     freeze_encoder,
     is_network_size,
 )
@@ -56,10 +57,11 @@ class BenchmarkConfig:
     precision: tuple = setting(tuple(POLICIES), "Precisions to measure.", _precisions)
     image_size: int = setting(IMAGE_SIZE, "Height and width, px.", is_network_size)
     batch_size: tuple = setting(("2",), "Batch sizes; on a GPU 16 to 64.", _batch_sizes)
-    frozen_blocks: int = setting(
-        FROZEN_BLOCKS,
-        "Encoder blocks not trained.",
-        between(0, len(ENCODER_BLOCKS)),
+    encoder: str = setting(DEFAULT_ENCODER, "Encoder.", choices=tuple(ENCODERS))
+    frozen_blocks: int | None = setting(
+        None,
+        "Encoder blocks not trained; 4 of vgg16, 0 of efficientnet_lite0.",
+        between(0, NUM_BLOCKS),
     )
     matrix_size: int | None = setting(
         None,
@@ -80,13 +82,16 @@ def run(config: BenchmarkConfig) -> dict[str, Any]:
         dict with the machine and `results`, the list of dicts that `measure` returns.
     """
     image_size, frozen_blocks = config.image_size, config.frozen_blocks
+    if frozen_blocks is None:
+        frozen_blocks = ENCODERS[config.encoder].FROZEN_BLOCKS
     matrix_size = config.matrix_size or (8192 if benchmark_steps.has_gpu() else 2048)
     results = []
     for precision in config.precision:
         peak = matmul_gflops(precision, matrix_size, config.seconds)
         for batch_size in map(int, config.batch_size):
             row = measure(
-                precision, image_size, batch_size, frozen_blocks, config.seconds
+                *(config.encoder, precision, image_size, batch_size),
+                *(frozen_blocks, config.seconds),
             )
             for part in ("forward", "step"):
                 row[f"{part}_peak_share"] = row[f"{part}_gflops"] / peak
@@ -98,6 +103,7 @@ def run(config: BenchmarkConfig) -> dict[str, Any]:
         "backend": keras.backend.backend(),
         "keras": keras.__version__,
         "image_size": image_size,
+        "encoder": config.encoder,
         "frozen_blocks": frozen_blocks,
         "matrix_size": matrix_size,
         "results": results,
@@ -105,6 +111,7 @@ def run(config: BenchmarkConfig) -> dict[str, Any]:
 
 
 def measure(
+    encoder: str,
     precision: str,
     image_size: int,
     batch_size: int,
@@ -117,6 +124,7 @@ def measure(
     Keras scales the loss.
 
     Args:
+        encoder: a name in `unet.ENCODERS`.
         precision: a key of `POLICIES`.
         image_size: height and width, px.
         batch_size: images in a batch.
@@ -131,7 +139,7 @@ def measure(
     """
     keras.utils.set_random_seed(0)
     with policy(precision):
-        model = _compiled_model(image_size, frozen_blocks)
+        model = _compiled_model(encoder, image_size, frozen_blocks)
     cost = block_costs(model)[-1]
     shape = (batch_size, image_size, image_size)
     rng = np.random.default_rng(0)
@@ -202,8 +210,8 @@ def seconds_per_call(call: Callable[[], Any], seconds: float) -> float:
 def format_table(report: dict[str, Any]) -> str:
     """Returns the report as a text table."""
     lines = [
-        f"vgg16_unet, {report['image_size']} px, blocks 1 to {report['frozen_blocks']} "
-        f"frozen; {report['backend']} on {report['device']}, "
+        f"{report['encoder']}, {report['image_size']} px, blocks 1 to "
+        f"{report['frozen_blocks']} frozen; {report['backend']} on {report['device']}, "
         f"{report['cpu_count']} CPU cores",
         f"{'':<10}{'':>6}{'matmul':>10}|{'forward':>10}{'':>10}{'':>8}"
         f"|{'step':>10}{'':>10}{'':>8}|{'metric':>8}",
@@ -224,11 +232,9 @@ def format_table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _compiled_model(image_size, frozen_blocks):
+def _compiled_model(encoder, image_size, frozen_blocks):
     """Returns the network with random weights, ready for `train_step`."""
-    model = build_vgg16_unet(
-        image_size=image_size, encoder_weights=None, frozen_blocks=0
-    )
+    model = build_unet(image_size=image_size, encoder_weights=None, encoder=encoder)
     freeze_encoder(model, frozen_blocks)
     # For a float16 model Keras wraps the optimizer in one that scales the loss.
     loss = build_loss("ce_dice", len(CLASS_NAMES))

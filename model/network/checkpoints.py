@@ -1,6 +1,6 @@
 """Checkpoints: `.keras` files that load anywhere and know what they are.
 
-A workdir holds `checkpoints/vgg16_unet-{epoch:03d}-{score:.4f}.keras` and
+A workdir holds `checkpoints/{encoder}_unet-{epoch:03d}-{score:.4f}.keras` and
 `checkpoints/index.json`, which names them, best first.
 """
 
@@ -24,8 +24,8 @@ from model.network.finiteness import first_not_finite
 DEFAULT_WORKDIR = "runs/vgg16_unet"
 CHECKPOINT_FOLDER = "checkpoints"
 INDEX_FILE = "index.json"
-CHECKPOINT_NAME = "vgg16_unet-{epoch:03d}-{score:.4f}.keras"
-_NAME_PATTERN = re.compile(r"vgg16_unet-(\d{3,})--?\d+\.\d{4}\.keras")
+CHECKPOINT_NAME = "{encoder}_unet-{epoch:03d}-{score:.4f}.keras"
+_NAME_PATTERN = re.compile(r"\w+_unet-(\d{3,})--?\d+\.\d{4}\.keras")
 # The entry of the `.keras` zip that holds the details; Keras ignores it.
 DETAILS_ENTRY = "details.json"
 # What people pass in place of a checkpoint, by name or suffix: what it is, and whether
@@ -166,13 +166,13 @@ def find_checkpoint(
     Raises:
         ValueError: nothing there, or a truncated or damaged file.
     """
-    if path_or_workdir == starter.NAME:
-        path = starter.starter_file()
+    if path_or_workdir in starter.FILES:
+        path = starter.starter_file(str(path_or_workdir))
     else:
         path = pathlib.Path(path_or_workdir)
     if path.is_dir():
         path = best_checkpoint(path)
-    if path == starter.FILE:
+    if path in starter.FILES.values():
         return path, read_details(path, starter.REMEDY)
     return path, read_details(path)
 

@@ -15,11 +15,12 @@ import keras
 from lunar_tfds import command_line, settings
 from lunar_tfds.settings import between, setting
 from model.network.precision import POLICIES, policy
-from model.network.vgg16_unet import (
-    ENCODER_BLOCKS,
-    FROZEN_BLOCKS,
+from model.network.unet import (
+    DEFAULT_ENCODER,
+    ENCODERS,
     IMAGE_SIZE,
-    build_vgg16_unet,
+    NUM_BLOCKS,
+    build_unet,
     freeze_encoder,
     is_network_size,
 )
@@ -29,11 +30,12 @@ from model.network.vgg16_unet import (
 class CostConfig:
     """What to count."""
 
+    encoder: str = setting(DEFAULT_ENCODER, "Encoder.", choices=tuple(ENCODERS))
     image_size: int = setting(IMAGE_SIZE, "Height and width, px.", is_network_size)
-    frozen_blocks: int = setting(
-        FROZEN_BLOCKS,
-        "Encoder blocks not trained.",
-        between(0, len(ENCODER_BLOCKS)),
+    frozen_blocks: int | None = setting(
+        None,
+        "Encoder blocks not trained; 4 of vgg16, 0 of efficientnet_lite0.",
+        between(0, NUM_BLOCKS),
     )
     precision: str = setting(
         "float32", "Precision of the activations.", choices=tuple(POLICIES)
@@ -79,7 +81,7 @@ def block_costs(model: keras.Model) -> list[BlockCost]:
     """Returns the cost of each block of a model, in the order of the graph.
 
     Args:
-        model: keras.Model of `build_vgg16_unet` with a fixed image size.
+        model: keras.Model of `build_unet` with a fixed image size.
 
     Returns:
         list of BlockCost, the last one named 'total'.
@@ -111,16 +113,20 @@ def convolution_flop(layer: keras.Layer) -> int:
     """Returns the floating point operations of a layer for one image.
 
     A convolution does 2 x kernel height x kernel width x input channels x filters for
-    each output position; a transposed one the same for each input position; other
-    layers count as 0.
+    each output position; a transposed one the same for each input position; a depthwise
+    one as if it had one filter; a separable one both of its parts; other layers count
+    as 0.
     """
     if isinstance(layer, keras.layers.Conv2DTranspose):
-        positions = layer.input.shape[1:3]
-    elif isinstance(layer, keras.layers.Conv2D):
+        positions, kernels = layer.input.shape[1:3], [layer.kernel]
+    elif isinstance(layer, keras.layers.SeparableConv2D):
         positions = layer.output.shape[1:3]
+        kernels = [layer.depthwise_kernel, layer.pointwise_kernel]
+    elif isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
+        positions, kernels = layer.output.shape[1:3], [layer.kernel]
     else:
         return 0
-    return 2 * math.prod(positions) * math.prod(layer.kernel.shape)
+    return 2 * math.prod(positions) * sum(math.prod(k.shape) for k in kernels)
 
 
 def format_table(costs: Iterable[BlockCost]) -> str:
@@ -194,11 +200,16 @@ def main(config: CostConfig) -> None:
     """Prints the table of the network that the settings describe."""
     size = config.image_size
     with policy(config.precision):
-        model = build_vgg16_unet(image_size=size, encoder_weights=None, frozen_blocks=0)
-    freeze_encoder(model, config.frozen_blocks)
+        model = build_unet(
+            image_size=size, encoder_weights=None, encoder=config.encoder
+        )
+    frozen = config.frozen_blocks
+    if frozen is None:
+        frozen = ENCODERS[config.encoder].FROZEN_BLOCKS
+    freeze_encoder(model, frozen)
     print(
-        f"vgg16_unet, {size}x{size} px, {config.precision}, blocks 1 to "
-        f"{config.frozen_blocks} frozen, for one frame:"
+        f"{model.name}, {size}x{size} px, {config.precision}, blocks 1 to "
+        f"{frozen} frozen, for one frame:"
     )
     print(format_table(block_costs(model)))
 

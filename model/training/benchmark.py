@@ -23,10 +23,10 @@ import tensorflow as tf
 from lunar_tfds import command_line
 from lunar_tfds.palette import CLASS_NAMES
 from lunar_tfds.settings import at_least, check, setting
+from model.network import vgg16
 from model.network.losses import build_loss
-from model.network.vgg16_unet import (
-    FROZEN_BLOCKS,
-    build_vgg16_unet,
+from model.network.unet import (
+    build_unet,
     freeze_encoder,
     is_network_size,
 )
@@ -80,9 +80,7 @@ def build(
         "/gpu:0" if tf.config.list_physical_devices("GPU") else "/cpu:0"
     )
     with strategy.scope():
-        model = build_vgg16_unet(
-            image_size=image_size, encoder_weights=None, frozen_blocks=0
-        )
+        model = build_unet(image_size=image_size, encoder_weights=None, frozen_blocks=0)
         freeze_encoder(model, frozen_blocks)  # Its random filters do for timing.
         optimizer = build_optimizer(
             learning_rate=TrainConfig.learning_rate,
@@ -108,7 +106,7 @@ def build(
 def measure(
     image_size: int = 256,
     batch_size: int = 4,
-    frozen_blocks: int = FROZEN_BLOCKS,
+    frozen_blocks: int = vgg16.FROZEN_BLOCKS,
     turns: int = 5,
     steps: int = 3,
 ) -> tuple[float, float]:
@@ -161,7 +159,7 @@ def main(settings: Benchmark) -> None:
     image_size, batch_size = settings.image_size, settings.global_batch_size
     bare, loop = measure(image_size, batch_size)
     print(
-        f"{image_size} px, batch {batch_size}, blocks 1 to {FROZEN_BLOCKS} frozen, "
+        f"{image_size} px, batch {batch_size}, {vgg16.FROZEN_BLOCKS} blocks frozen, "
         "median of steps"
     )
     print(f"{'':14}{'ms a step':>10}{'ratio':>8}")

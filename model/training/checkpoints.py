@@ -90,7 +90,9 @@ class BestCheckpoint(keras.callbacks.ModelCheckpoint):
         if math.isnan(score) or (self.best is not None and score <= self.best):
             return
         self.best = score
-        file = CHECKPOINT_NAME.format(epoch=epoch + 1, score=score)
+        file = CHECKPOINT_NAME.format(
+            encoder=self.details.get("encoder", "vgg16"), epoch=epoch + 1, score=score
+        )
         save_model(self.model, self.folder / file, self._details(epoch, score, logs))
         entry = {"file": file, "epoch": epoch + 1, "monitor": self.monitor}
         write_index(self.folder, [*entries, entry | {"score": score}])

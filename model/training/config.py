@@ -5,6 +5,7 @@ flag is called.
 """
 
 import dataclasses
+import pathlib
 
 import numpy as np
 
@@ -21,9 +22,10 @@ from model.network.checkpoints import DEFAULT_WORKDIR
 from model.network.losses import LOSS_NAMES
 from model.network.metrics import scores_from_confusion
 from model.network.precision import POLICIES
-from model.network.vgg16_unet import (
-    ENCODER_BLOCKS,
-    FROZEN_BLOCKS,
+from model.network.unet import (
+    DEFAULT_ENCODER,
+    ENCODERS,
+    NUM_BLOCKS,
     is_network_size,
 )
 from model.training.strategies import STRATEGY_NAMES
@@ -35,7 +37,6 @@ from pipeline.selection import Selection
 
 _NO_COUNTS = np.zeros([len(CLASS_NAMES)] * 2)
 MONITORS = tuple(sorted(scores_from_confusion(_NO_COUNTS, CLASS_NAMES, "val_")))
-_BLOCKS = len(ENCODER_BLOCKS)
 
 
 def _is_monitor(name):
@@ -72,27 +73,35 @@ class TrainConfig:
     augmentation: Augmentation = Augmentation()
     reading: Reading = Reading()
     # Model.
+    encoder: str = setting(
+        DEFAULT_ENCODER,
+        "Encoder: efficientnet_lite0 is small and fast.",
+        choices=tuple(ENCODERS),
+    )
     encoder_weights: str = setting(
-        "imagenet", "imagenet, starter, none, or a file.", is_path=True
+        "imagenet", "imagenet, starter, starter_lite, none, or a file.", is_path=True
     )
     initial_checkpoint: str | None = setting(
         None,
-        "Network to start from in place of encoder weights: starter, a .keras file, "
-        "or a workdir.",
+        "Network to start from in place of encoder weights: starter, starter_lite, "
+        "a .keras file, or a workdir.",
         is_path=True,
     )
     frozen_blocks: int | None = setting(
         None,
-        f"Encoder blocks not trained, 0 to {_BLOCKS}; {FROZEN_BLOCKS} by default, 0 "
-        "without weights.",
-        between(0, _BLOCKS),
+        f"Encoder blocks not trained, 0 to {NUM_BLOCKS}; by default 4 of vgg16, 0 "
+        "of efficientnet_lite0 and without weights.",
+        between(0, NUM_BLOCKS),
     )
-    normalize_skips: bool = setting(True, "BatchNormalization on each skip.")
+    normalize_skips: bool = setting(True, "BatchNormalization on each VGG16 skip.")
+    context: bool = setting(
+        False, "Adds far and whole-image features to the encoder's last ones."
+    )
     unfreeze_epoch: int = setting(
         0, "Epoch that unfreezes the encoder; 0 never.", at_least(0)
     )
     unfreeze_to: int = setting(
-        0, "Encoder blocks still frozen from then on.", between(0, _BLOCKS)
+        0, "Encoder blocks still frozen from then on.", between(0, NUM_BLOCKS)
     )
     # Learning.
     global_batch_size: int = setting(
@@ -131,8 +140,10 @@ class TrainConfig:
     )
     seed: int = setting(0, "Seed of weights, order and augmentation.")
     # Running.
-    workdir: str = setting(
-        DEFAULT_WORKDIR, "Folder of everything written.", is_path=True
+    workdir: str | None = setting(
+        None,
+        "Folder of everything written; by default runs/ENCODER_unet.",
+        is_path=True,
     )
     strategy: str = setting("mirrored", "Devices to use.", choices=STRATEGY_NAMES)
     tpu: str = setting("", "Name or address of the TPU; local on a TPU VM.")
@@ -155,10 +166,18 @@ class TrainConfig:
 
     def __post_init__(self):
         check(self)
+        if self.workdir is None:
+            folder = pathlib.Path(DEFAULT_WORKDIR).parent / f"{self.encoder}_unet"
+            object.__setattr__(self, "workdir", str(folder))
         if self.frozen_blocks is None:
-            default = 0 if self.encoder_weights == "none" else FROZEN_BLOCKS
-            object.__setattr__(self, "frozen_blocks", default)
-        for says in (self._encoder_problem(), self._unfreezing_problem()):
+            default = ENCODERS[self.encoder].FROZEN_BLOCKS
+            without = self.encoder_weights == "none"
+            object.__setattr__(self, "frozen_blocks", 0 if without else default)
+        for says in (
+            self._size_problem(),
+            self._encoder_problem(),
+            self._unfreezing_problem(),
+        ):
             if says:
                 raise ValueError(says)
         if not self.augment and self.augmentation != Augmentation():
@@ -173,6 +192,12 @@ class TrainConfig:
         if self.deterministic and self.steps_per_call > 1:
             raise ValueError("--deterministic needs --steps_per_call=1")
 
+    def _size_problem(self):
+        rule = is_network_size(self.image_size, ENCODERS[self.encoder].SIZE_MULTIPLE)
+        return rule and (
+            f"--image_size={self.image_size} {rule} with --encoder={self.encoder}"
+        )
+
     def _encoder_problem(self):
         if self.initial_checkpoint and self.encoder_weights != "imagenet":
             return (
@@ -184,11 +209,11 @@ class TrainConfig:
                 "--encoder_weights=none starts from random filters, and frozen ones "
                 "learn nothing: use --frozen_blocks=0 with it"
             )
-        learns = self.frozen_blocks < _BLOCKS or self.unfreeze_epoch
+        learns = self.frozen_blocks < NUM_BLOCKS or self.unfreeze_epoch
         if self.encoder_rate_scale != 1 and not learns:
             return (
                 f"--encoder_rate_scale={self.encoder_rate_scale} does nothing with "
-                f"--frozen_blocks={_BLOCKS}: no block of the encoder learns"
+                f"--frozen_blocks={NUM_BLOCKS}: no block of the encoder learns"
             )
         return None
 

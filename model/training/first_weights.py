@@ -12,7 +12,7 @@ def load_initial_checkpoint(model: keras.Model, checkpoint: str) -> None:
     The network is convolutional: its image size may be another one.
 
     Args:
-        model: what `build_vgg16_unet` returned.
+        model: what `build_unet` returned.
         checkpoint: `starter`, a .keras file of train.py, or a workdir: its best.
 
     Raises:

@@ -23,7 +23,7 @@ from lunar_tfds.palette import CLASS_NAMES
 from model.network import losses
 from model.network.checkpoints import CHECKPOINT_FOLDER, best_checkpoint
 from model.network.precision import policy, warn_if_emulated
-from model.network.vgg16_unet import build_vgg16_unet, freeze_encoder
+from model.network.unet import build_unet, freeze_encoder
 from model.training import run_config, run_state, strategies
 from model.training.averaged_weights import AveragedWeights
 from model.training.callbacks import HistoryFile, ProgressBar
@@ -208,12 +208,14 @@ def build_trainer(
     if config.initial_checkpoint or weights == "none" or not pretrained:
         weights = None
     with strategy.scope():
-        model = build_vgg16_unet(
+        model = build_unet(
             num_classes=len(CLASS_NAMES),
             image_size=config.image_size,
             encoder_weights=weights,
             frozen_blocks=0,
             normalize_skips=config.normalize_skips,
+            context=config.context,
+            encoder=config.encoder,
             synchronized_batch_norm=strategy.num_replicas_in_sync > 1,
         )
         if config.initial_checkpoint and pretrained:
@@ -289,6 +291,7 @@ def build_callbacks(
         "mask": config.mask,
         "class_names": list(CLASS_NAMES),
         "run": described["run"],
+        "encoder": config.encoder,
         "encoder_weights": config.encoder_weights,
         "initial_checkpoint": config.initial_checkpoint,
         "precision": config.precision,

@@ -26,7 +26,7 @@ MAY_CHANGE = frozenset(
     keep_checkpoints steps_per_call save_minutes panels epochs""".split()
 )
 # Weights to start from that are no paths.
-_NAMES = {None, "none", "imagenet", starter.NAME}
+_NAMES = {None, "none", "imagenet", *starter.FILES}
 # Settings that do, but that a run which broke down must be able to change to go on.
 _CALMER = frozenset(("learning_rate", "clip_norm"))
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import keras
 
-from model.network.vgg16_unet import freeze_encoder
+from model.network.unet import freeze_encoder
 
 
 class UnfreezeEncoder(keras.callbacks.Callback):

@@ -12,7 +12,7 @@ import pytest
 import commands.demo
 from commands.demo import DemoConfig, choose_encoder_weights
 from lunar_tfds.synthetic import labels, scene, writer
-from model.network import starter, vgg16_unet
+from model.network import starter, vgg16
 from tests.support import tiny_frames
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -128,16 +128,17 @@ def test_without_a_choice_the_weights_are_imagenet_or_offline_the_starters(
     def offline():
         raise Exception("no network")  # As Keras does.
 
-    monkeypatch.setattr(vgg16_unet, "imagenet_weights_file", lambda: "there.h5")
+    monkeypatch.setattr(vgg16, "imagenet_weights_file", lambda: "there.h5")
     assert choose_encoder_weights("") == "imagenet" and not capsys.readouterr().out
-    monkeypatch.setattr(vgg16_unet, "imagenet_weights_file", offline)
+    monkeypatch.setattr(vgg16, "imagenet_weights_file", offline)
     assert choose_encoder_weights("") == "starter"
     assert "cannot be downloaded (no network)" in capsys.readouterr().out
-    whole = starter.FILE.read_bytes()
-    monkeypatch.setattr(starter, "FILE", tmp_path / "weights" / "starter.keras")
+    whole = starter.FILES["starter"].read_bytes()
+    path = tmp_path / "weights" / "starter.keras"
+    monkeypatch.setitem(starter.FILES, "starter", path)
     for damaged in (False, True):
         if damaged:
-            starter.FILE.parent.mkdir()
-            starter.FILE.write_bytes(whole[:-1000])
+            path.parent.mkdir()
+            path.write_bytes(whole[:-1000])
         assert choose_encoder_weights("") == "none"
         assert "git checkout -- weights" in capsys.readouterr().out

@@ -19,7 +19,7 @@ from absl import flags
 from commands import train
 from lunar_tfds import command_line, settings
 from lunar_tfds.ownership import owned
-from model.network import vgg16_unet
+from model.network import unet, vgg16
 from model.network.checkpoints import load_checkpoint
 from model.network.metrics import confusion_matrix, scores_from_confusion
 from model.training import run, strategies
@@ -245,10 +245,10 @@ def test_a_run_starts_from_another_ones_best_and_learns_from_photos(
 
 def test_all_ways_of_learning_work_together(tiny_data_dir, tmp_path, monkeypatch):
     """Unfreezing, averages, class weights, early stopping, bfloat16, a grey cache."""
-    monkeypatch.setattr(vgg16_unet, "ENCODER_BLOCKS", FULL)  # Those of the file.
+    monkeypatch.setattr(vgg16, "BLOCKS", FULL)  # Those of the file.
     encoder, workdir = tmp_path / "vgg16.weights.h5", tmp_path / "run"
-    vgg16 = keras.applications.VGG16(include_top=False, weights=None)
-    vgg16.save_weights(encoder)
+    source = keras.applications.VGG16(include_top=False, weights=None)
+    source.save_weights(encoder)
     arguments = [
         *("--image_size=32", "--global_batch_size=2", "--train_split=train[:2]"),
         *("--strategy=one_device", f"--data_dir={tiny_data_dir}", "--panels=0"),
@@ -267,7 +267,7 @@ def test_all_ways_of_learning_work_together(tiny_data_dir, tmp_path, monkeypatch
 
         def _learned(self, block):
             name = f"block{block}_conv1"
-            kernels = (m.get_layer(name).get_weights()[0] for m in (self.model, vgg16))
+            kernels = (m.get_layer(name).get_weights()[0] for m in (self.model, source))
             return bool(np.abs(np.subtract(*kernels)).max() > 0)
 
     def build(config, trainer, *others):
@@ -405,7 +405,7 @@ def test_wrong_flags_are_refused_before_anything_starts(argument, message):
 
 def test_pipeline_network_and_configuration_agree_on_the_size():
     assert TrainConfig().batches == batching.Batches()
-    assert batching.Batches().image_size == vgg16_unet.IMAGE_SIZE
+    assert batching.Batches().image_size == unet.IMAGE_SIZE
 
 
 def test_a_flag_and_a_field_cannot_drift_apart():
@@ -487,7 +487,7 @@ def test_frames_that_are_trained_and_scored_on_are_counted(
 
 def test_a_run_goes_on_without_the_encoder_s_file(tmp_path, tiny_data_dir, monkeypatch):
     read = []
-    monkeypatch.setattr(vgg16_unet, "_load_encoder_weights", lambda *a: read.append(a))
+    monkeypatch.setattr(unet, "_load_encoder_weights", lambda *a: read.append(a))
     arguments = *ONE_STEP, "--encoder_weights=a/vgg.h5"
     assert one_device(tmp_path, tiny_data_dir, *arguments) == 0
     assert len(read) == 1
@@ -502,7 +502,7 @@ def test_a_run_goes_on_without_the_encoder_s_file(tmp_path, tiny_data_dir, monke
 def test_unreadable_weights_are_refused(tmp_path, tiny_data_dir):
     bad = tmp_path / "bad.weights.h5"
     bad.write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="no readable VGG16"):
+    with pytest.raises(ValueError, match="no readable weights of vgg16"):
         one_device(tmp_path, tiny_data_dir, f"--encoder_weights={bad}")
     with pytest.raises(ValueError, match="is a folder. Pass the file of weights in it"):
         one_device(tmp_path, tiny_data_dir, f"--encoder_weights={tmp_path}")

@@ -7,18 +7,18 @@ As a program it starts a launcher on that network, in a process of its own:
 import runpy
 import sys
 
-from model.network import vgg16_unet
+from model.network import vgg16
 
-FULL = vgg16_unet.ENCODER_BLOCKS
+FULL = vgg16.BLOCKS
 BLOCKS = tuple((count, 8) for count, _ in FULL)
 
 
 def make_narrow(monkeypatch):
     """Makes every block of the encoder 8 wide."""
-    monkeypatch.setattr(vgg16_unet, "ENCODER_BLOCKS", BLOCKS)
+    monkeypatch.setattr(vgg16, "BLOCKS", BLOCKS)
 
 
 if __name__ == "__main__":
-    vgg16_unet.ENCODER_BLOCKS = BLOCKS
+    vgg16.BLOCKS = BLOCKS
     del sys.argv[0]
     runpy.run_path(sys.argv[0], run_name="__main__")

@@ -18,7 +18,7 @@ import tensorflow as tf
 from lunar_tfds.atomic_files import remove_temporary_files
 from model.network.checkpoints import CHECKPOINT_FOLDER
 from model.network.losses import build_loss
-from model.network.vgg16_unet import build_vgg16_unet
+from model.network.unet import build_unet
 from model.training import run_state, strategies
 from model.training.averaged_weights import AveragedWeights
 from model.training.callbacks import HistoryFile
@@ -72,7 +72,7 @@ def real_arrays():
 
 def vgg16_unet(synchronized=False):
     """The project's own network, every block trained, on images of `REAL_SIZE`."""
-    return build_vgg16_unet(
+    return build_unet(
         image_size=REAL_SIZE,
         encoder_weights=None,
         frozen_blocks=0,

@@ -12,7 +12,7 @@ from model.evaluation import model_card as model_card_module
 from model.evaluation.model_card import CardConfig, model_card, write_card
 from model.network import cost
 from model.network.checkpoints import save_model
-from model.network.vgg16_unet import build_vgg16_unet
+from model.network.unet import build_unet
 
 DETAILS = {
     "image_size": 32,
@@ -51,7 +51,7 @@ METRICS = {
 
 @pytest.fixture(scope="module")
 def network():
-    return build_vgg16_unet(
+    return build_unet(
         image_size=32,
         encoder_weights=None,
         frozen_blocks=0,

@@ -75,7 +75,7 @@ def place(tmp_path, monkeypatch):
     """Returns where the starter is looked for."""
     path = tmp_path / "weights" / "starter.keras"
     path.parent.mkdir()
-    monkeypatch.setattr(starter, "FILE", path)
+    monkeypatch.setitem(starter.FILES, "starter", path)
     return path
 
 
@@ -105,11 +105,11 @@ def test_a_folder_called_starter_is_not_meant(half, place, tmp_path, monkeypatch
 
 def test_the_file_in_the_repository(caplog):
     """At most 40 MB; float32 variables; it knows its classes and its two runs."""
-    assert starter.FILE.stat().st_size <= 40e6
-    with zipfile.ZipFile(starter.FILE) as archive:
+    assert starter.FILES["starter"].stat().st_size <= 40e6
+    with zipfile.ZipFile(starter.FILES["starter"]) as archive:
         assert archive.testzip() is None
     model, details, path = load_checkpoint("starter")
-    assert path == starter.FILE and str(path) in caplog.text
+    assert path == starter.FILES["starter"] and str(path) in caplog.text
     assert {v.dtype for v in model.variables} == {"float32"}
     assert model.name == "vgg16_unet"
     assert len(details["mean_of"]) == 2
@@ -117,4 +117,4 @@ def test_the_file_in_the_repository(caplog):
         assert not [v for v in run["flags"].values() if str(v).startswith("/")]
         assert run["score"] > 0.6 and run["flags"]["seed"] == 0
     for name in ("README.md", "LICENSE-torchvision.txt"):
-        assert (starter.FILE.parent / name).is_file()
+        assert (starter.FILES["starter"].parent / name).is_file()

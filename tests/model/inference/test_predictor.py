@@ -240,18 +240,18 @@ def test_checkpoints_of_other_classes_or_models_are_refused(tmp_path, checkpoint
 
 
 def test_the_real_network_sees_every_scale_with_its_own_weights(tmp_path, frames):
-    from model.network.vgg16_unet import build_vgg16_unet
+    from model.network.unet import build_unet
 
     options = {"encoder_weights": None, "frozen_blocks": 0}
     options["decoder_filters"] = (8, 8, 8, 8)
-    model = build_vgg16_unet(image_size=64, **options)
+    model = build_unet(image_size=64, **options)
     details = {"image_size": 64, "mask": "clean"}
     details["class_names"] = list(palette.CLASS_NAMES)
     save_model(model, tmp_path / "a.keras", details)
     predictor = Predictor(tmp_path / "a.keras", tta=True)
     assert predictor.mask_kind == "clean"
     # The same weights in a network built for any size.
-    dynamic = build_vgg16_unet(image_size=None, **options)
+    dynamic = build_unet(image_size=None, **options)
     dynamic.set_weights(model.get_weights())
     for size, network in predictor.networks:
         inputs = resize_image(frames[0], size)[None]

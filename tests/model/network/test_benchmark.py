@@ -12,7 +12,7 @@ from lunar_tfds import command_line
 from model.network import benchmark, benchmark_steps, cost
 from model.network.losses import build_loss
 from model.network.precision import POLICIES, policy
-from model.network.vgg16_unet import build_vgg16_unet
+from model.network.unet import build_unet
 from model.training import benchmark as loop_benchmark
 from tests.support.narrow import make_narrow
 
@@ -38,7 +38,7 @@ NETWORK_UNDER_JAX = """
 import sys
 import keras, numpy as np
 from lunar_tfds import command_line
-from model.network import benchmark, cost, losses, vgg16_unet  # All import.
+from model.network import benchmark, cost, losses, unet  # All import.
 assert keras.backend.backend() == "jax"
 path, image_path, logits_path = sys.argv[1:]
 loaded = keras.models.load_model(path)
@@ -46,13 +46,13 @@ image, expected = np.load(image_path), np.load(logits_path)
 logits = loaded.predict(image, verbose=0)
 np.testing.assert_allclose(logits, expected, atol=1e-4 * np.abs(expected).max())
 mask = np.zeros((1, 32, 32), "int32")
-vgg16_unet.freeze_encoder(loaded, 4)
+unet.freeze_encoder(loaded, 4)
 loaded.compile("sgd", losses.build_loss("ce_dice", 4, class_weights=(1, 1, 2, 2)))
 assert np.isfinite(loaded.train_on_batch(image, mask))
 assert cost.block_costs(loaded)[-1].forward_gflop > 0
 assert command_line.parse(cost.CostConfig, ["x", "--image_size=32"]).image_size == 32
 try:
-    vgg16_unet.synchronize_batch_norm(loaded)
+    unet.synchronize_batch_norm(loaded)
 except ValueError as error:
     assert "TensorFlow backend" in str(error)
 else:
@@ -87,7 +87,7 @@ def run_under_jax(program, *arguments):
 @needs_jax
 def test_network_and_losses_run_on_jax_without_tensorflow(tmp_path, narrow):
     keras.utils.set_random_seed(0)
-    model = build_vgg16_unet(
+    model = build_unet(
         image_size=32,
         encoder_weights=None,
         frozen_blocks=0,
@@ -179,8 +179,8 @@ def test_time_per_call_grows_the_count_until_the_time_is_long_enough():
 
 def test_gflops_are_the_counted_ones_over_the_measured_time(monkeypatch, narrow):
     monkeypatch.setattr(benchmark, "seconds_per_call", lambda call, seconds: 0.5)
-    row = benchmark.measure("float32", 32, 3, 4, seconds=1.0)
-    model = build_vgg16_unet(image_size=32, encoder_weights=None, frozen_blocks=0)
+    row = benchmark.measure("vgg16", "float32", 32, 3, 4, seconds=1.0)
+    model = build_unet(image_size=32, encoder_weights=None, frozen_blocks=0)
     forward = cost.block_costs(model)[-1].forward_gflop
     assert row["forward_gflops"] == pytest.approx(forward * 3 / 0.5)
     assert row["forward_images_per_s"] == pytest.approx(6.0)
@@ -193,7 +193,7 @@ def test_a_few_steps_learn_in_every_precision_with_float16_loss_scaling(
 ):
     keras.utils.set_random_seed(0)
     with policy(precision):
-        model = build_vgg16_unet(image_size=32, encoder_weights=None, frozen_blocks=0)
+        model = build_unet(image_size=32, encoder_weights=None, frozen_blocks=0)
     model.compile(keras.optimizers.Adam(1e-3), build_loss("ce_dice", 4))
     scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     assert scaled == (precision == "float16")

@@ -4,12 +4,12 @@ import pytest
 from lunar_tfds import command_line
 from model.network import cost
 from model.network.precision import policy
-from model.network.vgg16_unet import build_vgg16_unet, freeze_encoder
+from model.network.unet import build_unet, freeze_encoder
 
 
 @pytest.fixture(scope="module")
 def model():
-    return build_vgg16_unet(image_size=512, encoder_weights=None, frozen_blocks=0)
+    return build_unet(image_size=512, encoder_weights=None, frozen_blocks=0)
 
 
 def costs_of(model, frozen_blocks):
@@ -101,14 +101,14 @@ def test_activation_memory_equals_hand_arithmetic(costs):
 
 def test_half_precision_halves_activations():
     with policy("bfloat16"):
-        model = build_vgg16_unet(image_size=32, encoder_weights=None, frozen_blocks=0)
+        model = build_unet(image_size=32, encoder_weights=None, frozen_blocks=0)
     half = costs_of(model, frozen_blocks=0)
     assert half["decoder1"].activation_mib == pytest.approx(32**2 * (64 + 224) / 2**19)
     assert half["logits"].activation_mib == pytest.approx(32**2 * 4 / 2**18)
 
 
 def test_a_dynamic_size_is_refused():
-    model = build_vgg16_unet(image_size=None, encoder_weights=None, frozen_blocks=0)
+    model = build_unet(image_size=None, encoder_weights=None, frozen_blocks=0)
     with pytest.raises(ValueError, match="fixed image size"):
         cost.block_costs(model)
 

@@ -6,7 +6,7 @@ import pytest
 
 from model.network import precision
 from model.network.precision import cpu_has
-from model.network.vgg16_unet import build_vgg16_unet
+from model.network.unet import build_unet
 from tests.support.narrow import make_narrow
 
 X86 = "model name : one\nflags : fpu avx2 {}\n\nflags : fpu avx2\n"
@@ -39,12 +39,12 @@ def test_elsewhere_nothing_is_known(tmp_path):
 
 def test_a_built_model_computes_in_another_precision(monkeypatch):
     make_narrow(monkeypatch)
-    model = build_vgg16_unet(image_size=32, encoder_weights=None, frozen_blocks=0)
+    model = build_unet(image_size=32, encoder_weights=None, frozen_blocks=0)
     assert precision.precision_of(model) == "float32"
     precision.set_precision(model, "bfloat16")
     assert precision.precision_of(model) == "bfloat16"
     with precision.policy("bfloat16"):
-        built = build_vgg16_unet(image_size=32, encoder_weights=None, frozen_blocks=0)
+        built = build_unet(image_size=32, encoder_weights=None, frozen_blocks=0)
     # The first is the input, which computes nothing.
     for one, other in zip(model.layers[1:], built.layers[1:], strict=True):
         assert one.compute_dtype == other.compute_dtype, one.name

@@ -6,13 +6,13 @@ import pytest
 
 from lunar_tfds.palette import CLASS_NAMES
 from model.network.checkpoints import load_checkpoint, save_model
-from model.network.vgg16_unet import build_vgg16_unet
+from model.network.unet import build_unet
 from model.training.config import TrainConfig
 from model.training.first_weights import load_initial_checkpoint
 
 
 def network(size=32, **settings):
-    return build_vgg16_unet(
+    return build_unet(
         image_size=size, encoder_weights=None, frozen_blocks=0, **settings
     )
 
@@ -57,7 +57,7 @@ def test_encoder_weights_beside_it_are_refused_and_blocks_stay_frozen():
 
 
 def test_the_encoder_of_the_starter_is_taken_by_its_name():
-    model = build_vgg16_unet(image_size=32, encoder_weights="starter")
+    model = build_unet(image_size=32, encoder_weights="starter")
     source, _, _ = load_checkpoint("starter")
     for name in ("block1_conv1", "block5_conv3"):
         ours, theirs = (m.get_layer(name).get_weights() for m in (model, source))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.network import vgg16_unet
+from model.network import unet
 from model.network.precision import POLICIES, policy
-from model.network.vgg16_unet import build_vgg16_unet
+from model.network.unet import build_unet
 from tests.support.narrow import make_narrow
 
 
@@ -24,7 +24,7 @@ def narrow(monkeypatch):
 @pytest.fixture(scope="module")
 def network():
     keras.utils.set_random_seed(0)
-    return build_vgg16_unet(image_size=64, encoder_weights=None, frozen_blocks=0)
+    return build_unet(image_size=64, encoder_weights=None, frozen_blocks=0)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def weights_file(vgg16, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pretrained(weights_file):
-    return build_vgg16_unet(image_size=None, encoder_weights=weights_file)
+    return build_unet(image_size=None, encoder_weights=weights_file)
 
 
 def test_one_flat_graph_under_keras_names_ending_in_float32_logits(network, vgg16):
@@ -66,7 +66,7 @@ def test_one_flat_graph_under_keras_names_ending_in_float32_logits(network, vgg1
 @pytest.mark.parametrize("precision", POLICIES)
 def test_preprocessing_is_exactly_kerass(precision, narrow):
     with policy(precision):
-        model = build_vgg16_unet(image_size=32, encoder_weights=None, frozen_blocks=0)
+        model = build_unet(image_size=32, encoder_weights=None, frozen_blocks=0)
     preprocess = keras.Model(model.input, model.get_layer("preprocess").output)
     image = np.concatenate(
         [random_images(1, 32, 32), np.arange(3072).reshape(1, 32, 32, 3) % 256 / 255]
@@ -91,13 +91,13 @@ def test_pretrained_encoder_computes_what_vgg16_computes(pretrained, vgg16):
 
 @pytest.mark.parametrize("frozen_blocks", range(6))
 def test_frozen_blocks_are_the_first_ones(pretrained, frozen_blocks):
-    vgg16_unet.freeze_encoder(pretrained, frozen_blocks)
+    unet.freeze_encoder(pretrained, frozen_blocks)
     trainable = {layer.name for layer in pretrained.layers if layer.trainable_weights}
     for block in range(1, 6):
         assert (f"block{block}_conv1" in trainable) == (block > frozen_blocks)
         assert (f"block{block}_conv2" in trainable) == (block > frozen_blocks)
     assert "preprocess" not in trainable and "decoder4_conv" in trainable
-    vgg16_unet.freeze_encoder(pretrained, 4)
+    unet.freeze_encoder(pretrained, 4)
 
 
 def test_a_step_moves_the_trainable_and_only_the_trainable(pretrained):
@@ -126,9 +126,7 @@ def test_a_step_moves_the_trainable_and_only_the_trainable(pretrained):
     ],
 )
 def test_image_size(image_size, shape, narrow):
-    model = build_vgg16_unet(
-        image_size=image_size, encoder_weights=None, frozen_blocks=0
-    )
+    model = build_unet(image_size=image_size, encoder_weights=None, frozen_blocks=0)
     assert model.input_shape == (None, *shape, 3)
     assert model.output_shape == (None, *shape, 4)
     height, width = (shape[0] or 48, shape[1] or 32)
@@ -145,23 +143,24 @@ def test_image_size(image_size, shape, narrow):
         ({"image_size": 64.0}, "int, .height, width. or None"),
         ({"image_size": True}, "multiple of 16"),
         ({"encoder_weights": None, "frozen_blocks": 4}, "frozen_blocks=0"),
+        ({"encoder": "resnet"}, "vgg16, efficientnet_lite0: got resnet"),
         ({"frozen_blocks": 6}, "0 to 5: got 6"),
         ({"num_classes": 1}, "2 or more"),
-        ({"decoder_filters": (8, 8)}, "four positive widths"),
+        ({"decoder_filters": (8, 8)}, "4 positive widths"),
         ({"encoder_weights": "/no/such/file.h5"}, "/no/such/file.h5 is not there"),
     ],
 )
 def test_wrong_arguments_name_the_rule_and_the_remedy(arguments, message):
     with pytest.raises(ValueError, match=message):
-        build_vgg16_unet(**{"encoder_weights": "unused.h5", **arguments})
+        build_unet(**{"encoder_weights": "unused.h5", **arguments})
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".weights.h5"])
 def test_an_unreadable_weights_file_is_named(tmp_path, suffix):
     path = tmp_path / f"broken{suffix}"
     path.write_bytes(b"not HDF5")
-    with pytest.raises(ValueError, match="no readable VGG16.*broken.*Pass the file"):
-        build_vgg16_unet(image_size=32, encoder_weights=str(path))
+    with pytest.raises(ValueError, match="weights of vgg16.*broken.*Pass the file"):
+        build_unet(image_size=32, encoder_weights=str(path))
 
 
 @pytest.mark.filterwarnings("ignore:Skipping nested container")
@@ -169,17 +168,17 @@ def test_weights_of_another_network_are_refused(tmp_path):
     path = tmp_path / "other.weights.h5"
     other = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])
     other.save_weights(path)
-    with pytest.raises(ValueError, match="no readable VGG16"):
-        build_vgg16_unet(image_size=32, encoder_weights=str(path))
+    with pytest.raises(ValueError, match="no readable weights of vgg16"):
+        build_unet(image_size=32, encoder_weights=str(path))
 
 
 def test_a_failed_download_names_the_remedy(monkeypatch):
-    def offline():
+    def offline(*arguments, **options):
         raise Exception("URL fetch failure: no route to host")
 
-    monkeypatch.setattr(vgg16_unet, "imagenet_weights_file", offline)
+    monkeypatch.setattr(keras.utils, "get_file", offline)
     with pytest.raises(ValueError, match="no route.*Fetch https://.*pass the file's"):
-        build_vgg16_unet(image_size=32)
+        build_unet(image_size=32)
 
 
 def test_imagenet_is_downloaded_once_and_used(monkeypatch, weights_file, vgg16):
@@ -190,7 +189,7 @@ def test_imagenet_is_downloaded_once_and_used(monkeypatch, weights_file, vgg16):
         return weights_file
 
     monkeypatch.setattr(keras.utils, "get_file", get_file)
-    model = build_vgg16_unet(image_size=32)
+    model = build_unet(image_size=32)
     assert len(asked) == 1
     assert asked[0][1].endswith(asked[0][0]) and "notop" in asked[0][0]
     for name in ("block1_conv1", "block5_conv3"):
@@ -210,7 +209,7 @@ def test_a_saved_model_loads_without_custom_objects(pretrained, tmp_path):
 
 
 def test_synchronization_is_in_force_but_not_in_the_file(tmp_path, narrow):
-    model = build_vgg16_unet(
+    model = build_unet(
         image_size=32,
         encoder_weights=None,
         frozen_blocks=0,
@@ -225,12 +224,12 @@ def test_synchronization_is_in_force_but_not_in_the_file(tmp_path, narrow):
     names = [f"decoder{level}_norm" for level in (1, 2, 3, 4)]
     assert all(model.get_layer(name).synchronized for name in names)
     assert not any(loaded.get_layer(name).synchronized for name in names)
-    vgg16_unet.synchronize_batch_norm(loaded)
+    unet.synchronize_batch_norm(loaded)
     assert all(loaded.get_layer(name).synchronized for name in names)
 
 
 def test_normalized_skips_reach_the_decoder_at_size_one(weights_file):
-    model = build_vgg16_unet(image_size=32, encoder_weights=weights_file)
+    model = build_unet(image_size=32, encoder_weights=weights_file)
     names = [f"decoder{level}_skip_norm" for level in (4, 3, 2, 1)]
     outputs = [model.get_layer(name).output for name in names]
     for skip in keras.Model(model.input, outputs)(
@@ -241,7 +240,7 @@ def test_normalized_skips_reach_the_decoder_at_size_one(weights_file):
 
 
 def test_random_features_are_of_size_one():
-    model = build_vgg16_unet(4, 64, None, 0)
+    model = build_unet(4, 64, None, 0)
     skips = [model.get_layer(f"block{b}_pool").input for b in range(1, 5)]
     image = np.random.default_rng(0).uniform(size=(1, 64, 64, 3)).astype("float32")
     for features in keras.Model(model.input, skips)(image):
@@ -254,7 +253,7 @@ def test_random_features_are_of_size_one():
 )
 def test_real_weights_respond_to_an_edge_and_not_to_a_flat_image():
     path = pathlib.Path(os.environ["LUNAR_VGG16_WEIGHTS"])
-    model = build_vgg16_unet(image_size=64, encoder_weights=path)
+    model = build_unet(image_size=64, encoder_weights=path)
     image = np.zeros((2, 64, 64, 3), "float32")
     image[1, :, 32:] = 1.0
     features = keras.Model(model.input, model.get_layer("block1_conv2").output)(image)
