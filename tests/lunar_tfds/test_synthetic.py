@@ -357,7 +357,7 @@ def test_one_core_per_process_by_default(tmp_path, quick, monkeypatch):
     monkeypatch.setattr(
         writer, "_run", lambda jobs, processes: asked.append(processes) or []
     )
-    monkeypatch.setattr(writer.cores, "num_cores", lambda: 3)
+    monkeypatch.setattr(writer.machine, "num_cores", lambda: 3)
     writer.write_scenes(tmp_path, 9, progress=False)
     assert asked == [3]
 
