@@ -6,12 +6,12 @@ Importing this package registers `lunar_rocks`, so that `tfds.load('lunar_rocks'
 
 import importlib.util
 
-from lunar_tfds import interrupts
+from lunar_tfds import terminal
 
-interrupts.end_in_one_line()  # Before the imports that take seconds.
+terminal.end_on_interrupt()  # Before the imports that take seconds.
 
-# Where TensorFlow is not installed, nothing can be registered: the modules that need
-# none of it (settings, command line, palette) serve the network under JAX even so.
+# Without TensorFlow nothing can be registered. The modules that do not need it
+# (settings, command line, palette) serve the network under JAX.
 if importlib.util.find_spec("tensorflow") is not None:
     from lunar_tfds.lunar_rocks.lunar_rocks_dataset_builder import (
         Builder as LunarRocks,

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, whenever the process is killed."""
+"""Writes files that are whole or absent, even if the process is killed."""
 
 import contextlib
 import json
@@ -12,17 +12,17 @@ _TEMPORARY = ".tmp-"
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Yields a temporary path in the folder of `path` that becomes `path` at the end.
+    """Yield a temporary path that replaces `path` at the end of the block.
 
-    The order is: write the temporary file, sync it, rename it over `path`, sync the
-    folder. A kill at any moment leaves the old file or the new one. An exception
-    removes the temporary file and leaves `path` as it was.
+    The temporary file is synced and renamed over `path`, then the folder is synced. A
+    kill at any moment leaves the old file or the new one. An exception removes the
+    temporary file and leaves `path` unchanged.
 
     Args:
-        path: the file to write. Its folder is made if it is missing.
+        path: the file to write. A missing folder is made.
 
     Yields:
-        `pathlib.Path` with the suffix of `path` (Keras looks at the suffix).
+        `pathlib.Path` in the same folder, with the suffix of `path`, which Keras reads.
 
     Raises:
         OSError: the folder cannot be written or the disk is full; the message names
@@ -49,41 +49,41 @@ def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:
-    """Writes `data` to `path` atomically; errors as `atomic_path`."""
+    """Write `data` to `path` atomically; errors as `atomic_path`."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Writes `text` (str, UTF-8) to `path` atomically; errors as `atomic_path`."""
+    """Write `text` (str, UTF-8) to `path` atomically; errors as `atomic_path`."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
-    """Writes `value` as indented JSON to `path` atomically; errors as `atomic_path`."""
+    """Write `value` as indented JSON to `path` atomically; errors as `atomic_path`."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def remove_temporary_files(folder: str | os.PathLike, name: str = "*") -> None:
-    """Removes what killed writers left in `folder` (not below it).
+    """Remove the temporary files that killed writers left in a folder.
 
     Args:
-        folder: need not exist.
-        name: of the files that they meant to write, a pattern.
+        folder: need not exist; folders below it are not searched.
+        name: pattern of the names that the files would have had.
     """
     for leftover in pathlib.Path(folder).glob(f"{_TEMPORARY}*-{name}"):
         leftover.unlink(missing_ok=True)
 
 
 def _sync_file(path: pathlib.Path) -> None:
-    """Forces a file from the system's buffers to the disk."""
-    with open(path, "rb+") as file:  # Windows syncs only what is open for writing.
+    """Write a file's buffers to the disk."""
+    with open(path, "rb+") as file:  # Windows syncs only files open for writing.
         os.fsync(file.fileno())
 
 
 def _sync_folder(path: pathlib.Path) -> None:
-    """Forces the names in a folder to the disk, where the system can do that."""
+    """Write the names in a folder to the disk, where the system supports it."""
     if not hasattr(os, "O_DIRECTORY"):  # Windows cannot open a folder.
         return
     descriptor = os.open(path, os.O_RDONLY)

@@ -1,8 +1,8 @@
-"""Tells what a build would say of a source: reads everything, writes nothing.
+"""Checks a source as a build would: reads everything, writes nothing.
 
-Run `python -m lunar_tfds.check FOLDER_OR_ZIP`. The status is 0 where a build goes
-through and 1 where it stops. As in a build, LUNAR_ROCKS_LEAVE_OUT_BAD_FRAMES=1 leaves
-bad frames out.
+Run `python -m lunar_tfds.check FOLDER_OR_ZIP`. The exit status is 0 if a build would
+succeed and 1 if it would stop. As in a build, LUNAR_ROCKS_LEAVE_OUT_BAD_FRAMES=1 leaves
+frames with problems out.
 """
 
 import collections
@@ -23,7 +23,7 @@ from lunar_tfds.settings import at_least, setting
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """What to look at."""
+    """What to check."""
 
     POSITIONAL = "source"
 
@@ -34,7 +34,7 @@ class Check:
         missing="name a folder or a zip of the dataset",
     )
     max_examples_per_split: int | None = setting(
-        None, "Look at the first frames of each split only.", at_least(1)
+        None, "Check the first frames of each split only.", at_least(1)
     )
 
     def __post_init__(self):
@@ -84,7 +84,7 @@ def contents(source: sources.DatasetFiles, listed: JobList) -> Iterator[str]:
 
 
 def class_shares(statistics: Statistics) -> Iterator[str]:
-    """Yields a table of the share of each class, by kind of mask."""
+    """Yield a table of the share of each class, by kind of mask."""
     yield "Share of pixels, %".ljust(24) + "".join(
         f"{name:>12}" for name in palette.CLASS_NAMES
     )

@@ -20,8 +20,8 @@ from typing import Any
 
 from absl import flags, logging
 
-from lunar_tfds import interrupts, lasting_output, settings
-from lunar_tfds.interrupts import EXIT_INTERRUPTED
+from lunar_tfds import settings, terminal
+from lunar_tfds.terminal import EXIT_INTERRUPTED
 
 EXIT_DONE, EXIT_ERROR = 0, 1
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -74,13 +74,13 @@ def run(
         argv: program name and arguments; those of the process by default.
     """
     argv = list(sys.argv if argv is None else argv)
-    lasting_output.install()
+    terminal.keep_running_after_stdout_closes()
     flags.FLAGS.mark_as_parsed()  # Else absl's log complains of flags not parsed.
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
     show_traceback = False
     try:
-        with interrupts.raised():
+        with terminal.interrupts_raised():
             values = _values_of(settings_class, argv)
             show_traceback = values["traceback"]
             return main(settings.from_dict(settings_class, values)) or EXIT_DONE
@@ -90,7 +90,7 @@ def run(
     except KeyboardInterrupt:
         if show_traceback:
             raise
-        logging.error(interrupts.MESSAGE)
+        logging.error(terminal.MESSAGE)
         return EXIT_INTERRUPTED
     except Exception as error:
         line = one_line(error)

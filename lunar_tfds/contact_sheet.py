@@ -32,7 +32,7 @@ _BACKGROUND, _INK, _BOX = (24, 24, 28), (235, 235, 235), (255, 220, 0)
 
 
 def draw_tile(example: dict[str, Any], mask: str) -> Image.Image:
-    """Returns an image of one example under a caption.
+    """Return an image of one example under a caption.
 
     Args:
         example: dict of numpy arrays, as the dataset yields it.
@@ -60,7 +60,7 @@ def draw_tile(example: dict[str, Any], mask: str) -> Image.Image:
 def draw_sheet(
     examples: Sequence[dict[str, Any]], *, mask: str = GROUND, columns: int = 4
 ) -> Image.Image:
-    """Returns a sheet of examples with a legend.
+    """Return a sheet of examples with a legend.
 
     Args:
         examples: list of dicts of numpy arrays, as the dataset yields them.
@@ -112,7 +112,7 @@ class Sheet:
 
 
 def main(sheet: Sheet) -> None:
-    """Reads the dataset and writes the sheet."""
+    """Read the dataset and writes the sheet."""
     builder = opening.open_dataset(sheet.data_dir)
     opening.check_mask(builder, sheet.mask)
     split = opening.resolve_split(builder, sheet.split)

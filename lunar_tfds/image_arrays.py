@@ -8,12 +8,11 @@ from PIL import Image, PngImagePlugin
 
 from lunar_tfds import palette
 
-# Larger pictures are refused by their header: a photo of the Moon has 4 megapixels, and
-# a header that claims far more is hostile.
+# Refuse pictures whose header claims more: a photo of the Moon has 4 megapixels.
 MAX_PIXELS = 64_000_000
 STRIP_PIXELS = 1 << 20
-# zlib's level for photos and drawn scenes: of their grain, a PNG of the default level
-# is no smaller and takes two to four times as long.
+# zlib's level for photos and drawn scenes: the default level takes two to four times as
+# long, and makes a PNG of grainy pictures no smaller.
 GRAINY_LEVEL = 3
 ORIENTATION = 0x0112  # EXIF's tag.
 TOUCHING = np.ones((3, 3), int)  # Pixels that touch at a corner belong together.
@@ -22,7 +21,7 @@ TOUCHING = np.ones((3, 3), int)  # Pixels that touch at a corner belong together
 def to_png(
     pixels: np.ndarray, *, compress_level: int = 6, text: dict[str, str] | None = None
 ) -> bytes:
-    """Returns a PNG file.
+    """Return a PNG file.
 
     Args:
         pixels: uint8 [height, width] or [height, width, 3], RGB.
@@ -39,15 +38,15 @@ def to_png(
 
 
 def orientation_of(image: Image.Image) -> int:
-    """Returns EXIF's orientation, 1 to 8; 1, as stored, where EXIF is unreadable."""
+    """Return EXIF's orientation, 1 to 8; 1, as stored, where EXIF is unreadable."""
     try:
         return int(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # Whatever is wrong with it, the picture is as it is stored.
+    except Exception:  # Unreadable EXIF is ignored.
         return 1
 
 
 def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Returns pixels [height, width, ...] upright, by EXIF's orientation, 1 to 8.
+    """Return pixels [height, width, ...] upright, by EXIF's orientation, 1 to 8.
 
     Pillow's own function also rewrites the EXIF, and fails where a tag is odd.
     """
@@ -61,7 +60,7 @@ def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def class_colors(mask: np.ndarray) -> np.ndarray:
-    """Returns `palette.colorize` of a mask [height, width], computed by strips."""
+    """Return `palette.colorize` of a mask [height, width]; needs little memory."""
     colors = np.empty((*mask.shape, 3), np.uint8)
     for rows in row_strips(mask.shape):
         colors[rows] = palette.colorize(mask[rows])
@@ -69,9 +68,9 @@ def class_colors(mask: np.ndarray) -> np.ndarray:
 
 
 def row_strips(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Yields slices of rows that cover a picture, of about `STRIP_PIXELS` each.
+    """Yield slices of rows that cover a picture, of about `STRIP_PIXELS` each.
 
-    What is computed strip by strip needs no float64 copy of a large picture.
+    Computing strip by strip needs no float64 copy of a large picture.
 
     Args:
         shape: (height, width, ...), px.
@@ -83,7 +82,7 @@ def row_strips(shape: tuple[int, ...]) -> Iterator[slice]:
 
 
 def borders(mask: np.ndarray) -> np.ndarray:
-    """Returns bool [height, width]: where the left or upper neighbour differs.
+    """Return bool [height, width]: where the left or upper neighbour differs.
 
     Args:
         mask: int [height, width], class ids.
@@ -100,13 +99,13 @@ def overlay(
     opacity: float,
     border_opacity: float | None = None,
 ) -> np.ndarray:
-    """Returns an image tinted by class; ground is as it was.
+    """Return an image tinted by class; ground keeps its colour.
 
     Args:
         image: uint8 [height, width, 3].
         mask: int [height, width], class ids.
         opacity: how strongly a class's colour covers the image, 0 to 1.
-        border_opacity: the same of the classes' borders; None for no difference.
+        border_opacity: the same at borders of classes; by default `opacity`.
 
     Returns:
         uint8 [height, width, 3].
@@ -123,7 +122,7 @@ def overlay(
 
 
 def tint_kinds(mask: np.ndarray) -> np.ndarray:
-    """Returns the kind of each pixel: its class id, plus `NUM_CLASSES` at a border.
+    """Return the kind of each pixel: its class id, plus `NUM_CLASSES` at a border.
 
     Args:
         mask: int [height, width], class ids.
@@ -132,14 +131,14 @@ def tint_kinds(mask: np.ndarray) -> np.ndarray:
 
 
 def tint_strengths(opacity: float, border_opacity: float) -> np.ndarray:
-    """Returns how strongly each of `tint_kinds` is tinted, float64; ground never is."""
+    """Return how strongly each of `tint_kinds` is tinted, float64; ground never is."""
     strengths = np.repeat([opacity, border_opacity], palette.NUM_CLASSES)
     strengths[palette.GROUND :: palette.NUM_CLASSES] = 0
     return strengths
 
 
 def _tints(opacity: float, border_opacity: float) -> np.ndarray:
-    """Returns what becomes of each value of a channel, uint8 [3, tint kinds * 256].
+    """Return the tinted value of each channel value, uint8 [3, tint kinds * 256].
 
     A table is five times as fast as computing each pixel.
     """

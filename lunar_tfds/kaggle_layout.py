@@ -1,4 +1,4 @@
-"""The one place that knows the dataset's folders, files and sizes, as Kaggle has them.
+"""Folders, file names and sizes of the dataset, as Kaggle has them.
 
     images/render/render0001.png    the picture
     images/ground/ground0001.png    its raw label colours
@@ -16,7 +16,7 @@ import posixpath
 import re
 from collections.abc import Iterable
 
-# What there is of a frame.
+# The pictures of a frame.
 KINDS = RENDER, GROUND, CLEAN = ("render", "ground", "clean")
 MASKS = (GROUND, CLEAN)  # The kinds that are label images.
 IMAGES = "images"  # The folder of the kinds.
@@ -28,15 +28,15 @@ FRAME_SIZE = FRAME_WIDTH, FRAME_HEIGHT = 720, 480
 
 BOXES_FILE = "bounding_boxes.csv"
 BOXES_HEADER = ("Frame", "TopLeftCornerX", "TopLeftCornerY", "Length", "Height")
-# MATLAB's pixel centres are whole numbers from 1, so the edge of a box that begins with
-# the first column or row lies here, px.
+# MATLAB counts pixel centres from 1, so a box that begins with the first column or row
+# has its edge here, px.
 BOXES_ORIGIN = 0.5
 # The defects that have a list, in newer versions of the dataset only.
 DEFECTS = ("mismatch", "cam_anomaly", "shadow", "ground_facing", "top200_largerocks")
 
-# What names of photos and their masks are called beside the KINDS.
+# Kinds of the photos' files, beside the KINDS.
 PHOTO, PHOTO_MASK = "photo", "photo mask"
-# JPEG blurs colours into each other: pictures survive that, labels do not.
+# JPEG blurs colours, which pictures survive and labels do not.
 _FRAME = re.compile(
     rf"{IMAGES}/(?:({'|'.join(MASKS)})/\1(\d{{1,9}})\.png"
     rf"|{RENDER}/{RENDER}(\d{{1,9}})\.(?:png|jpe?g))",
@@ -52,45 +52,44 @@ _TEXT = re.compile(rf"{re.escape(BOXES_FILE)}|[^.].*_IDs\.txt")
 
 
 def frame_id(number: int) -> str:
-    """Returns the id of a frame, '0001' of frame 1."""
+    """Return the id of a frame, '0001' of frame 1."""
     return str(number).zfill(4)
 
 
 def mask_name(kind: str) -> str:
-    """Returns what one of the MASKS is called in an example, 'ground_mask'."""
+    """Return the name of one of the MASKS in an example, 'ground_mask'."""
     return f"{kind}_mask"
 
 
 def frame_file(kind: str, frame_id: str) -> str:
-    """Returns the name of a frame's file of one of the KINDS."""
+    """Return the name of a frame's file of one of the KINDS."""
     return f"{IMAGES}/{kind}/{kind}{frame_id}.png"
 
 
 def photo_file(stem: str) -> str:
-    """Returns the name of a photo, of 'PCAM5'."""
+    """Return the name of a photo, of 'PCAM5'."""
     return f"{PHOTOS}/{stem}.png"
 
 
 def photo_mask_file(stem: str) -> str:
-    """Returns the name of a photo's labels, of 'PCAM5'."""
+    """Return the name of a photo's labels, of 'PCAM5'."""
     return f"{PHOTOS}/g_{stem}.png"
 
 
 def photo_id(stem: str) -> str:
-    """Returns the id of a photo, 'PCAM5', and 'photo_0001' where '0001' is a render."""
+    """Return the id of a photo, 'PCAM5', and 'photo_0001' where '0001' is a render."""
     return f"{PHOTO}_{stem}" if stem.isdecimal() else stem
 
 
 def defects_file(defect: str) -> str:
-    """Returns the name of the list of one of the DEFECTS."""
+    """Return the name of the list of one of the DEFECTS."""
     return f"{defect}_IDs.txt"
 
 
 def parse(name: str) -> tuple[str, str] | None:
-    """Returns (kind, id) of a picture's name, or None for any other name.
+    """Return (kind, id) of a picture's name, or None for any other name.
 
-    Args:
-        name: of a file. Capitals and leading zeros of a number do not count.
+    Capitals, and leading zeros of a number, do not count.
 
     Returns:
         One of KINDS and '0001', or PHOTO or PHOTO_MASK and 'PCAM5'.
@@ -104,14 +103,14 @@ def parse(name: str) -> tuple[str, str] | None:
 
 
 def kinds_among(names: Iterable[str]) -> set[str]:
-    """Returns the kinds of the pictures among files: as `parse` calls them."""
+    """Return the kinds of the pictures among files: as `parse` calls them."""
     return {parsed[0] for name in names if (parsed := parse(name))}
 
 
 def masks_among(names: Iterable[str]) -> tuple[str, ...]:
-    """Returns those of the MASKS that files of these names belong to.
+    """Return those of the MASKS that these files belong to.
 
-    All of them where no render has any: the one mask of a photo stands for each.
+    Without masks of renders all of them: the one mask of a photo stands for each.
     """
     kinds = kinds_among(names)
     return tuple(kind for kind in MASKS if kind in kinds) or MASKS
@@ -123,17 +122,17 @@ def is_folder(name: str) -> bool:
 
 
 def is_picture(name: str) -> bool:
-    """Returns whether a file of this name may be a picture of the dataset."""
+    """Return whether a file of this name may be a picture of the dataset."""
     return bool(_PICTURE.fullmatch(name))
 
 
 def is_jpeg(name: str) -> bool:
-    """Returns whether a file of this name is a JPEG."""
+    """Return whether a file of this name is a JPEG."""
     return bool(_JPEG.fullmatch(name))
 
 
 def is_dataset_file(name: str) -> bool:
-    """Returns whether a file of this name takes part in the dataset."""
+    """Return whether a file of this name takes part in the dataset."""
     folder, base = posixpath.split(name)
     if folder in FOLDERS:
         return parse(name) is not None

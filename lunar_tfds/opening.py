@@ -1,4 +1,4 @@
-"""Opens a built `lunar_rocks`, and says which one it is."""
+"""Opens a built `lunar_rocks` and identifies it."""
 
 import concurrent.futures
 import os
@@ -14,13 +14,13 @@ from lunar_tfds.lunar_rocks import features, reuse
 from lunar_tfds.lunar_rocks.frame_files import SPLITS
 
 NAME = "lunar_rocks"
-# Those that this process has opened, by their folder.
+# Datasets opened by this process, by folder.
 _opened: dict[str, tfds.core.DatasetBuilder] = {}
 _SPLITS_ARE = "Write it as 'train', 'train[:10%]' or 'train+validation'"
 
 
 def open_dataset(data_dir: str | os.PathLike | None = None) -> tfds.core.DatasetBuilder:
-    """Returns the builder of the built `lunar_rocks`.
+    """Return the builder of the built `lunar_rocks`.
 
     Args:
         data_dir: TFDS data_dir, by default TFDS's own.
@@ -40,10 +40,10 @@ def open_dataset(data_dir: str | os.PathLike | None = None) -> tfds.core.Dataset
 
 
 def damaged_files() -> list[str]:
-    """Returns the files, of the datasets opened here, that hold a damaged record.
+    """Return the files with a damaged record, of all datasets opened here.
 
-    TensorFlow tells the place of a damaged record and not its file. This reads them
-    all, once something is known to be wrong.
+    TensorFlow's error names the position of a damaged record but not its file, so all
+    files are read again.
     """
     files = [
         os.fspath(path)
@@ -71,20 +71,20 @@ def damaged_files() -> list[str]:
 
 
 def split_names(split: str) -> list[str]:
-    """Returns the names in a split: 'train' and 'real' of 'train[:5]+real'."""
+    """Return the names in a split: 'train' and 'real' of 'train[:5]+real'."""
     return [part.partition("[")[0].strip() for part in split.split("+")]
 
 
 def resolve_split(builder: tfds.core.DatasetBuilder, split: str) -> str:
-    """Returns a split without the parts that the built dataset left out.
+    """Return a split expression without the splits that the dataset lacks.
 
     Args:
         builder: of the built dataset.
         split: such as 'train+validation+test' or 'train[:10%]'.
 
     Raises:
-        ValueError: a part is no split of this dataset, no part is left, or the
-            expression is none of TFDS's.
+        ValueError: a name is no split, no split is left, or TFDS cannot parse the
+            expression.
     """
     parts = [part.strip() for part in split.split("+")]
     names = split_names(split)
@@ -117,15 +117,12 @@ def resolve_split(builder: tfds.core.DatasetBuilder, split: str) -> str:
 
 
 def masks(builder: tfds.core.DatasetBuilder) -> tuple[str, ...]:
-    """Returns the kinds of mask that a built dataset has: 'ground', 'clean' or both."""
+    """Return the kinds of mask that a built dataset has: 'ground', 'clean' or both."""
     return features.masks_of(builder.info.features)
 
 
 def check_mask(builder: tfds.core.DatasetBuilder, mask: str) -> None:
-    """Raises ValueError if a built dataset has no mask of a kind, 'ground' or 'clean'.
-
-    Its source had the other one alone.
-    """
+    """Raise ValueError if a built dataset lacks a kind of mask, 'ground' or 'clean'."""
     there = masks(builder)
     if mask not in there:
         raise ValueError(
@@ -136,15 +133,12 @@ def check_mask(builder: tfds.core.DatasetBuilder, mask: str) -> None:
 
 
 def identity(builder: tfds.core.DatasetBuilder) -> dict[str, Any]:
-    """Returns which dataset this is: two with equal identities hold equal examples.
-
-    Args:
-        builder: of the built dataset.
+    """Return what identifies a built dataset: equal identities mean equal examples.
 
     Returns:
-        JSON values by name, version, config (None without one) and
-        source_fingerprint; by max_examples_per_split, ground_threshold and
-        left_out_frames, a list of ids, only where they are not at their defaults.
+        JSON values of name, version, config (None without one) and source_fingerprint;
+        of max_examples_per_split, ground_threshold and left_out_frames (list of ids)
+        only where they differ from the defaults.
     """
     config = builder.builder_config
     making = reuse.making(builder.info.metadata or {})

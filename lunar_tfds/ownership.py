@@ -1,8 +1,7 @@
-"""One process at a time writes a run, a dataset or an exported file.
+"""Locks a run, a dataset or an exported file for one process.
 
-Two at once would replace and delete each other's files, each believing that all is
-well. The lock is the operating system's, so that it ends with its process, however that
-ends: what a killed one leaves behind is taken over without a question.
+Two writers would replace and delete each other's files without noticing. The operating
+system's lock ends with its process, so a killed process blocks nobody.
 """
 
 import contextlib
@@ -20,10 +19,10 @@ from absl import logging
 
 from lunar_tfds.atomic_files import write_json
 
-# Two at once are not noticed where nothing can be locked.
+# Without locks, concurrent writers go undetected.
 _UNLOCKED = (
-    "%s cannot be locked (%s): see to it yourself that no second process writes it "
-    "at the same time."
+    "%s cannot be locked (%s): make sure that no second process writes it at the "
+    "same time."
 )
 
 
@@ -38,16 +37,16 @@ def owned(
 
     Args:
         path: a file or folder; it need not exist.
-        flag: the flag that names it, for the message.
-        inside: whether `path` is a folder that may hold the lock; it is made if it is
-            missing, and removed if it stays empty. Else the lock lies beside `path`.
+        flag: the flag that names it, for messages.
+        inside: put the lock into the folder `path`, which is made if it is missing, and
+            removed if it stays empty. By default the lock lies beside `path`.
 
     Yields:
         Whether the path is locked.
 
     Raises:
-        ValueError: another process, on this host or one that shares the file system,
-            owns it; names that one.
+        ValueError: another process holds the lock, on this host or on one that shares
+            the file system; the message names it.
         OSError: the folder of the lock cannot be made.
     """
     if "://" in os.fspath(path):
@@ -57,7 +56,7 @@ def owned(
     path = pathlib.Path(path)
     file = path / ".lock" if inside else path.with_name(f".{path.name}.lock")
     is_new = _make_folder(file.parent, flag)
-    # A soft lock, which filelock would fall back to, outlives a kill.
+    # filelock would fall back to a soft lock, which outlives a kill.
     lock = filelock.FileLock(file, fallback_to_soft=False)
     try:
         lock.acquire(blocking=False)
@@ -72,9 +71,9 @@ def owned(
             write_json(_note(file), _this_process())
         yield True
     finally:
-        # While it is still locked: who has opened it by now finds it gone and gives up.
+        # Unlink while locked: a process that opens the file now sees that it is gone.
         for leftover in (_note(file), file):
-            with contextlib.suppress(OSError):  # Windows keeps what is open.
+            with contextlib.suppress(OSError):  # Windows keeps open files.
                 leftover.unlink(missing_ok=True)
         lock.release()
         if is_new and inside:
@@ -83,7 +82,7 @@ def owned(
 
 
 def _make_folder(folder: pathlib.Path, flag: str) -> bool:
-    """Makes a folder; returns whether it was missing."""
+    """Make a folder and return whether it was missing."""
     is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -103,10 +102,10 @@ def _make_folder(folder: pathlib.Path, flag: str) -> bool:
 
 
 def _note(file: pathlib.Path) -> pathlib.Path:
-    """Returns the file that tells whose a lock is.
+    """Return the path of the file that names the owner of a lock.
 
-    Not the locked file itself: on NFS a process loses its lock when it closes any
-    descriptor of the file.
+    It is not the locked file: on NFS a process loses its lock when it closes any
+    descriptor of that file.
     """
     return file.with_name(f"{file.name}.json")
 
@@ -120,7 +119,7 @@ def _this_process() -> dict[str, Any]:
 
 
 def _in_use(path: pathlib.Path, file: pathlib.Path, flag: str) -> str:
-    """Returns what to tell the second process."""
+    """Return the message for the second process."""
     owner, remedy = "another process", "end it"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         note = json.loads(_note(file).read_text(encoding="utf-8"))

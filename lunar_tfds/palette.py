@@ -1,4 +1,4 @@
-"""The one place that knows class ids, class names and mask colours.
+"""Class ids, class names and mask colours.
 
 Source: the dataset's author (Kaggle, DOI 10.34740/kaggle/dsv/489236) and real files:
 red is sky, green small rock, blue large rock, black everything else.
@@ -21,13 +21,12 @@ COLOR_NAMES = ("black", "red", "green", "blue")
 ROCK_THRESHOLD = 100
 # Sky does not fade: it is 225 or 226 in every `ground` file looked at, never 255.
 SKY_RED = (225, 226)
-# Half of that counts as sky, whatever intensity a copy has: the edge of the sky may
-# have been blended by resampling.
+# Half of that counts as sky: resampling may have blended its edge.
 SKY_THRESHOLD = 113
 
 
 def class_ids(rgb: np.ndarray, rock_threshold: int = ROCK_THRESHOLD) -> np.ndarray:
-    """Returns the class of each pixel of a label image.
+    """Return the class of each pixel of a label image.
 
     Large rock wins where green and blue overlap: a small rock lies inside a large one.
 
@@ -48,7 +47,7 @@ def class_ids(rgb: np.ndarray, rock_threshold: int = ROCK_THRESHOLD) -> np.ndarr
 
 
 def colorize(ids: np.ndarray) -> np.ndarray:
-    """Returns the colours of class ids, as in the author's `clean` files.
+    """Return the colours of class ids, as in the author's `clean` files.
 
     Args:
         ids: integer [...], in [0, NUM_CLASSES).
@@ -61,12 +60,12 @@ def colorize(ids: np.ndarray) -> np.ndarray:
 
 
 def class_shares(ids: np.ndarray) -> np.ndarray:
-    """Returns the share of each class, float64 [NUM_CLASSES], of ids of any shape."""
+    """Return the share of each class, float64 [NUM_CLASSES], of ids of any shape."""
     return np.array([np.count_nonzero(ids == c) for c in range(NUM_CLASSES)]) / ids.size
 
 
 def off_palette(rgb: np.ndarray, kind: str) -> np.ndarray:
-    """Returns which pixels have a colour that a label image of this kind never has.
+    """Return which pixels have a colour that a label image of this kind never has.
 
     Args:
         rgb: uint8 [height, width, 3].

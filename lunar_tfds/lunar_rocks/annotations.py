@@ -7,15 +7,15 @@ import re
 from lunar_tfds import kaggle_layout
 from lunar_tfds.kaggle_layout import BOXES_ORIGIN, FRAME_HEIGHT, FRAME_WIDTH
 
-# (top, left, bottom, right), px: the first row and column inside, the first outside.
+# (top, left, bottom, right), px: first row and column inside, first ones outside.
 Box = tuple[float, float, float, float]
 
 
 def read_boxes(data: bytes) -> dict[str, list[Box]]:
-    """Returns the large-rock boxes of each frame.
+    """Return the large-rock boxes of each frame.
 
-    The file follows MATLAB: pixel centres are whole numbers from 1, so a box that
-    begins with the first column has X = 0.5, and its first 0-based column is X - 0.5.
+    The file counts pixel centres from 1, as MATLAB does: a box that begins with the
+    first column has X = 0.5, so its first column, counted from 0, is X - 0.5.
 
     Args:
         data: bytes of bounding_boxes.csv.
@@ -24,7 +24,7 @@ def read_boxes(data: bytes) -> dict[str, list[Box]]:
         The Boxes by frame id ('0001'), clipped to the frame.
 
     Raises:
-        ValueError: another header, or a row that is no box in a frame.
+        ValueError: wrong header, or a row that is not a box in a frame.
     """
     rows = csv.reader(io.StringIO(data.decode("utf-8-sig", "replace"), newline=""))
     try:
@@ -61,7 +61,7 @@ def _box(row: list[str], line: int) -> tuple[str, Box]:
 
 
 def read_defect_list(data: bytes) -> set[str]:
-    """Returns the set of frame ids ('0001') in a list of one id a line.
+    """Return the set of frame ids ('0001') in a list of one id a line.
 
     Only the digits of a line count: '42', '0042' and 'render0042.png' are one frame.
 

@@ -19,7 +19,7 @@ from lunar_tfds.lunar_rocks.sources import DatasetFiles
 
 
 class ReadFrames(beam.PTransform):
-    """Makes the examples of one split and writes the Findings to a JSON file.
+    """Make the examples of one split and writes the Findings to a JSON file.
 
     Args:
         source: where the files are; workers must reach it too.

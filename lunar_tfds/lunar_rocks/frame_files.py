@@ -1,4 +1,4 @@
-"""Which files make up a frame, and which split it belongs to."""
+"""Which files a frame consists of, and which split it belongs to."""
 
 import dataclasses
 import hashlib
@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from lunar_tfds import kaggle_layout
 from lunar_tfds.kaggle_layout import RENDER
 
-# Of renders, and of photos of the Moon.
+# Splits of renders, and the split of photos of the Moon.
 RENDER_SPLITS = TRAIN, VALIDATION, TEST = ("train", "validation", "test")
 REAL = "real"
 SPLITS = (*RENDER_SPLITS, REAL)
@@ -22,8 +22,8 @@ class Frame:
         frame_id: '0001' for renders, 'PCAM5' for photos; no photo has a render's.
         split: one of SPLITS.
         image: the render or photo.
-        masks: the label image of each kind of mask that the source has; of a photo its
-            one hand-made mask stands for each.
+        masks: the label image of each kind of mask that the source has; the one
+            hand-made mask of a photo stands for each kind.
     """
 
     frame_id: str
@@ -43,10 +43,10 @@ class Frame:
 
 
 def split_of(frame_id: str) -> str:
-    """Returns 'train', 'validation' or 'test' for a render: 80, 10, 10 per cent.
+    """Return 'train', 'validation' or 'test' for a render: 80, 10, 10 per cent.
 
     The first 32 bits of SHA-256 of the id, modulo 10: 0 to 7 train, 8 validation, 9
-    test. It depends on nothing but the id, so a frame never changes its split.
+    test. Nothing else counts, so a frame never changes its split.
     """
     digest = hashlib.sha256(frame_id.encode()).hexdigest()
     bucket = int(digest[:8], 16) % 10
@@ -56,7 +56,7 @@ def split_of(frame_id: str) -> str:
 def find_frames(
     names: Collection[str],
 ) -> tuple[list[Frame], dict[str, str], dict[str, str]]:
-    """Returns the frames, in order of id, and what is wrong with the file list.
+    """Return the frames, in order of id, and what is wrong with the file list.
 
     Args:
         names: names of files in the source, relative to the dataset's root.
@@ -64,8 +64,7 @@ def find_frames(
     Returns:
         frames: list of Frame, renders first, then photos.
         problems: dict of frame id to reason, for frames that lack a partner file.
-        lone_photos: dict of photo id to the name of the file that is missing: its mask,
-            or where there is but a mask its photo.
+        lone_photos: dict of photo id to the missing file, its mask or the photo.
     """
     files, problems = _by_kind(names)
     mask_kinds = kaggle_layout.masks_among(names)
@@ -119,7 +118,7 @@ def _missing(
 def _by_kind(
     names: Iterable[str],
 ) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
-    """Returns names by kind and frame id, and a problem for each id that is twice."""
+    """Return names by kind and frame id, and a problem for each duplicate id."""
     kinds = (*kaggle_layout.KINDS, kaggle_layout.PHOTO, kaggle_layout.PHOTO_MASK)
     files: dict[str, dict[str, str]] = {kind: {} for kind in kinds}
     problems = {}

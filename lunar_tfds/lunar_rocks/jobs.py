@@ -88,17 +88,21 @@ def _parse(parser: Callable[[bytes], Any], source: DatasetFiles, name: str) -> A
 
 
 def read_all(
-    source: DatasetFiles, jobs: Iterable[Job], rock_threshold: int
+    source: DatasetFiles,
+    jobs: Iterable[Job],
+    rock_threshold: int,
+    num_threads: int | None = None,
 ) -> Iterator[Result]:
-    """Yield the Result of each job, in order; read on all cores.
+    """Yield the Result of each job, in order.
 
     Args:
         source: where the files are.
         jobs: the frames.
         rock_threshold: intensity from which a rock counts in a `ground` file.
+        num_threads: by default one for each core.
     """
     read = functools.partial(read_frame, source, rock_threshold=rock_threshold)
-    return ordered_map(read, jobs)
+    return ordered_map(read, jobs, num_threads)
 
 
 def ordered_map(

@@ -22,7 +22,7 @@ from lunar_tfds.lunar_rocks import (
     reuse,
     sources,
 )
-from lunar_tfds.lunar_rocks.read_frame import Job, Result, read_frame
+from lunar_tfds.lunar_rocks.read_frame import Job, Result
 from lunar_tfds.lunar_rocks.sources import DatasetFiles
 from lunar_tfds.ownership import owned
 
@@ -110,7 +110,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             kwargs["data_dir"] = os.path.expanduser(kwargs["data_dir"])
         self._arguments = {"leave_out_bad_frames": leave_out_bad_frames, **kwargs}
         self._leave_out_bad_frames = leave_out_bad_frames
-        # What is built anew may have other masks than what lies in the folder.
+        # A new build may have other masks than the dataset in the folder.
         self._masks: tuple[str, ...] | None = None
         self._new_info: tfds.core.DatasetInfo | None = None
         super().__init__(**kwargs)
@@ -119,9 +119,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return functools.partial(type(self), **self._arguments), ()
 
     def _info(self) -> tfds.core.DatasetInfo:
-        """Returns the dataset's features, description and metadata.
+        """Return the dataset's features, description and metadata.
 
-        A dataset that is there keeps the masks that it was built with.
+        A built dataset keeps its masks.
         """
         masks = self._masks or features.built_masks(self.data_path)
         return self.dataset_info_from_configs(
@@ -133,7 +133,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     @property
     def info(self) -> tfds.core.DatasetInfo:
-        """What is known of the dataset."""
+        """Features, splits and metadata of the dataset."""
         return self._new_info or super().info
 
     @property
@@ -154,18 +154,18 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         download_config: tfds.download.DownloadConfig | None = None,
         **kwargs: Any,
     ) -> None:
-        """Builds the dataset, or reuses it when it was made from the same source.
+        """Build the dataset, or reuse it if it was made from the same source.
 
         Args:
             download_dir: where Kaggle downloads and the default manual folder are.
             download_config: tfds.download.DownloadConfig; `manual_dir` is the folder
                 with the dataset, or its zip. Without a config, as in `tfds.load`, a
-                dataset that is there is used without a look at any source.
+                built dataset is used, whatever its source.
             **kwargs: of tfds.core.DatasetBuilder.download_and_prepare.
 
         Raises:
-            ValueError: no source, a damaged one, a dataset made from another one or
-                otherwise than asked for, or one that another process is building.
+            ValueError: the source is missing or damaged; the dataset was built from
+                another source or with other settings; or another process builds it.
         """
         if download_dir:
             download_dir = os.path.expanduser(download_dir)
@@ -177,7 +177,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 _ = self._leave_out  # A wrong value stops here, before a download.
                 named = _named_source(config)
                 folder = self.data_dir_root / self.name
-                # Lock before a download, which would be in vain for a second build.
+                # Lock before a download, which a second build would waste.
                 is_locked = stack.enter_context(owned(folder, "--data_dir"))
                 _remove_leftovers(folder, is_locked=is_locked)
                 self._source = named or _unnamed_source(downloads)
@@ -190,7 +190,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 self._uses_beam = bool(config.beam_options or config.beam_runner)
                 self._findings_paths: list[epath.Path] = []
                 kept = 0 if self._max_examples == 0 else None
-                # `_split_generators` keeps so many examples; TFDS would drop `_finish`.
+                # `_split_generators` counts examples; TFDS would not call `_finish`.
                 download_config = _DownloadConfig(
                     **vars(config) | {"max_examples_per_split": kept}
                 )
@@ -253,10 +253,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         for split, jobs_of_split in listed.jobs.items():
             todo = iter(jobs_of_split)
             # TFDS refuses a split without examples, so look for the first one here.
-            read = functools.partial(
-                read_frame, self._source, rock_threshold=self.ground_threshold
+            read_first = jobs.read_all(
+                self._source, todo, self.ground_threshold, num_threads=1
             )
-            first = next(self._generate_examples(map(read, todo)), None)
+            first = next(self._generate_examples(read_first), None)
             if first is not None:
                 results = jobs.read_all(self._source, todo, self.ground_threshold)
                 examples = self._generate_examples(results)
@@ -369,7 +369,7 @@ def _remove_leftovers(folder: epath.Path, *, is_locked: bool) -> None:
 
 
 def _named_source(config: tfds.download.DownloadConfig) -> DatasetFiles | None:
-    """Returns the source that the user named as manual folder, or None if none was."""
+    """Return the dataset in the manual folder that the user named, or None."""
     if not config.manual_dir:
         return None
     path = tfds.core.Path(config.manual_dir).expanduser()
@@ -380,9 +380,9 @@ def _named_source(config: tfds.download.DownloadConfig) -> DatasetFiles | None:
 
 
 def _unnamed_source(downloads: tfds.core.Path) -> DatasetFiles:
-    """Returns the source in TFDS's own manual folder, else what Kaggle gives."""
+    """Return the dataset in TFDS's own manual folder, or download it."""
     folder = downloads / _MANUAL
-    # TFDS's test case of datasets puts its folder of examples here.
+    # Ask TFDS for the folder: its test case of datasets puts examples there.
     manager = tfds.download.DownloadManager(
         download_dir=downloads,
         manual_dir=folder,

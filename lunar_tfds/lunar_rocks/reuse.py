@@ -1,4 +1,4 @@
-"""Is the dataset that lies there the one that is asked for?"""
+"""Checks whether a built dataset is the one that is asked for."""
 
 import dataclasses
 import os
@@ -10,13 +10,13 @@ from lunar_tfds.lunar_rocks.sources import DatasetFiles
 
 @dataclasses.dataclass
 class Making:
-    """What a dataset is made from and how, as far as it decides the examples.
+    """Everything that decides which examples a dataset has.
 
     Attributes:
-        fingerprint: of the source.
+        fingerprint: of the source, see `sources.fingerprint`.
         max_examples: of each split, None for all.
         threshold: intensity from which a rock counts.
-        left_out: ids of the damaged frames, in order.
+        left_out: sorted ids of the damaged frames.
     """
 
     fingerprint: str | None
@@ -33,7 +33,7 @@ class Making:
 
 
 def making(metadata: Mapping[str, Any]) -> Making:
-    """Returns how a built dataset was made, from its own metadata."""
+    """Return how a built dataset was made, from its metadata."""
     return Making(
         metadata.get("source_fingerprint"),
         metadata.get("max_examples_per_split"),
@@ -49,13 +49,13 @@ def check(
     wanted: Making,
     leave_out: bool,
 ) -> None:
-    """Checks that a built dataset may be reused.
+    """Check that a built dataset may be reused.
 
     Args:
-        data_dir: where it lies.
-        metadata: its own.
-        source: what a build would read.
-        wanted: what it would make, damaged frames aside.
+        data_dir: its folder.
+        metadata: its metadata.
+        source: what a new build would read.
+        wanted: what a new build would make of sound frames.
         leave_out: whether damaged frames may be missing.
 
     Raises:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from lunar_tfds import atomic_files, image_arrays, interrupts, kaggle_layout, machine
+from lunar_tfds import atomic_files, image_arrays, kaggle_layout, machine, terminal
 from lunar_tfds.synthetic import labels, scene
 from lunar_tfds.synthetic.variety import STANDARD, STYLES
 
@@ -180,7 +180,8 @@ def _run(jobs: Sequence[Callable[[], Any]], processes: int) -> Iterator[Any]:
         processes, context, initializer=_follow_parent
     ) as pool:
         try:
-            with interrupts.kept_from_children():  # The jobs start the workers.
+            # The first job starts the workers.
+            with terminal.interrupts_kept_from_children():
                 results = pool.map(_call, jobs)
             yield from results
         except BaseException:

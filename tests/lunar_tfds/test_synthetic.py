@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from lunar_tfds import command_line, interrupts, kaggle_layout
+from lunar_tfds import command_line, kaggle_layout, terminal
 from lunar_tfds.image_arrays import TOUCHING
 from lunar_tfds.synthetic import __main__ as command
 from lunar_tfds.synthetic import labels, scene, tracks, writer
@@ -421,9 +421,9 @@ def test_ctrl_c_while_workers_import_is_one_line(tmp_path):
         assert run.stdout.readline() == "importing\n"
     os.killpg(run.pid, signal.SIGINT)  # As a terminal does.
     _, errors = run.communicate(timeout=60)
-    assert run.returncode == interrupts.EXIT_INTERRUPTED
+    assert run.returncode == terminal.EXIT_INTERRUPTED
     assert "Traceback" not in errors
-    assert errors.endswith(f"{interrupts.MESSAGE}\n")
+    assert errors.endswith(f"{terminal.MESSAGE}\n")
 
 
 @pytest.mark.parametrize(

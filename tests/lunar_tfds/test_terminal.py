@@ -1,3 +1,6 @@
+"""Ctrl-C ends a command in one line; a closed stdout does not end it."""
+
+import io
 import os
 import pathlib
 import signal
@@ -6,7 +9,8 @@ import sys
 
 import pytest
 
-from lunar_tfds import interrupts
+from lunar_tfds import terminal
+from lunar_tfds.terminal import lossy
 
 ROOT = pathlib.Path(__file__).parents[2]
 # In place of an import that takes seconds.
@@ -47,24 +51,24 @@ def test_ctrl_c_while_a_command_starts_is_one_line(arguments, tmp_path):
     assert process.stdout.readline() == "importing\n"
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
-    assert process.returncode == interrupts.EXIT_INTERRUPTED
-    assert errors.split("\n") == ["", interrupts.MESSAGE, ""]
+    assert process.returncode == terminal.EXIT_INTERRUPTED
+    assert errors.split("\n") == ["", terminal.MESSAGE, ""]
 
 
 def test_another_program_keeps_its_own_handler():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    interrupts.end_in_one_line()
+    terminal.end_on_interrupt()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_inside_a_command_ctrl_c_is_raised_and_afterwards_it_ends():
     code = """
 import os, signal
-from lunar_tfds import interrupts
-interrupts._is_command = lambda: True
-interrupts.end_in_one_line()
+from lunar_tfds import terminal
+terminal._is_command = lambda: True
+terminal.end_on_interrupt()
 try:
-    with interrupts.raised():
+    with terminal.interrupts_raised():
         os.kill(os.getpid(), signal.SIGINT)
 except KeyboardInterrupt:
     print("raised", flush=True)
@@ -75,4 +79,58 @@ print("not reached", flush=True)
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
     )
     assert (result.returncode, result.stdout) == (130, "raised\n")
-    assert result.stderr.endswith(f"\n{interrupts.MESSAGE}\n")
+    assert result.stderr.endswith(f"\n{terminal.MESSAGE}\n")
+
+
+PRINTING = """
+import dataclasses, os, pathlib, sys
+from lunar_tfds import command_line
+from lunar_tfds.settings import setting
+
+@dataclasses.dataclass
+class Lines:
+    file: str = setting("", "What to write at the end.")
+
+def main(lines):
+    sys.stdin.read()
+    for number in range(5000):
+        print("a line of the progress", number, flush=True)
+        print("and one of the log", file=sys.stderr)
+        os.write(1, b"and one of compiled code")
+    pathlib.Path(lines.file).write_text("done")
+
+sys.exit(command_line.run(Lines, main))
+"""
+
+
+def test_a_closed_pipe_ends_no_command(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", PRINTING, f"--file={tmp_path / 'file'}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"PYTHONPATH": os.getcwd()},
+    )
+    process.stdout.close()
+    process.stdin.close()
+    assert process.wait(timeout=120) == 0
+    assert (tmp_path / "file").read_text() == "done"
+
+
+def test_text_comes_out_as_before_and_is_lost_when_nobody_reads():
+    reader, writer = os.pipe()
+    with open(writer, "w", encoding="utf-8") as stream:
+        out = lossy(stream)
+        assert not out.isatty() and out.encoding == "utf-8"
+        print("é", file=out, flush=True)
+        assert os.read(reader, 9) == "é\n".encode()
+        os.close(reader)
+        for _ in range(3):
+            print("lost", file=out, flush=True)
+        os.write(writer, b"lost, too")
+
+
+def test_a_full_disk_under_the_output_is_no_error():
+    with open("/dev/full", "w") as stream:
+        out = lossy(stream)
+        print("x" * 2 * io.DEFAULT_BUFFER_SIZE, file=out, flush=True)
