@@ -5,7 +5,6 @@ Only a build with Beam options imports this module.
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -18,44 +17,39 @@ from lunar_tfds.lunar_rocks.read_frame import Job, Result, read_frame
 from lunar_tfds.lunar_rocks.sources import DatasetFiles
 
 
-class ReadFrames(beam.PTransform):
-    """Make the examples of one split and writes the Findings to a JSON file.
+@beam.ptransform_fn
+def read_frames(
+    pipeline: Any,
+    source: DatasetFiles,
+    jobs: list[Job],
+    rock_threshold: int,
+    findings_path: str,
+) -> beam.PCollection:
+    """Make the examples of a split, and write the Findings to a JSON file.
 
     Args:
+        pipeline: Beam's.
         source: where the files are; workers must reach it too.
         jobs: the frames.
         rock_threshold: intensity from which a rock counts in a `ground` file.
         findings_path: the file to write.
+
+    Returns:
+        PCollection of (frame id, example).
     """
-
-    def __init__(
-        self,
-        source: DatasetFiles,
-        jobs: list[Job],
-        rock_threshold: int,
-        findings_path: str | os.PathLike,
-    ):
-        super().__init__()
-        self._source = source
-        self._jobs = jobs
-        self._rock_threshold = rock_threshold
-        self._findings_path = os.fspath(findings_path)
-
-    def expand(self, pipeline: Any) -> beam.PCollection:
-        """Return the PCollection of (frame id, example)."""
-        results = (
-            pipeline
-            | "Frames" >> beam.Create(self._jobs)
-            | "Spread" >> beam.Reshuffle()
-            | "Read" >> beam.Map(_read, self._source, self._rock_threshold)
-        )
-        _ = (
-            results
-            | "Findings" >> beam.Map(_findings)
-            | "MergeFindings" >> beam.CombineGlobally(_merge)
-            | "WriteFindings" >> beam.Map(_write, self._findings_path)
-        )
-        return results | "Examples" >> beam.FlatMap(_examples)
+    results = (
+        pipeline
+        | "Frames" >> beam.Create(jobs)
+        | "Spread" >> beam.Reshuffle()
+        | "Read" >> beam.Map(_read, source, rock_threshold)
+    )
+    _ = (
+        results
+        | "Findings" >> beam.Map(_findings)
+        | "MergeFindings" >> beam.CombineGlobally(_merge)
+        | "WriteFindings" >> beam.Map(_write, findings_path)
+    )
+    return results | "Examples" >> beam.FlatMap(_examples)
 
 
 def _read(job: Job, source: DatasetFiles, rock_threshold: int) -> Result:

@@ -6,7 +6,7 @@ palette gives it.
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -169,57 +169,77 @@ def of_render(
         pairs = count_pairs(ids[GROUND_MASK], ids[CLEAN])
         statistics.agreement = agreement(pairs)
     for kind, mask in ids.items():
-        statistics.votes[kind] = votes(tally(mask, top, boxes))
+        statistics.votes[kind] = votes(mask, top, boxes)
     return statistics
 
 
-class Tally(NamedTuple):
-    """What one label image shows of each colour, int64 [NUM_CLASSES] each.
+def votes(ids: np.ndarray, top: np.ndarray | None, boxes: list[Box]) -> list[list[int]]:
+    """Return how well each colour of a label image fits each class.
 
-    Attributes:
-        pixels: all of them.
-        top: those in the upper rows.
-        dark: those of the upper rows that are dark in the render.
-        columns: those in every eighth column.
-        uppermost: those of these columns with only their own colour above.
-        boxes: boxes in which it fills a third, and more than any other colour does.
-        num_boxes: all boxes, int.
+    - ground: 1 for the most common colour.
+    - sky: the share of its upper pixels that are dark, times the share of its pixels
+      with only their own colour above.
+    - large rock: the share of the boxes that it fills.
+    - small rock: 0, since nothing shows it directly.
+
+    Args:
+        ids: uint8 [height, width], by the palette.
+        top: as in `of_render`.
+        boxes: likewise.
+
+    Returns:
+        [class][colour], each 0 to FRAME.
     """
-
-    pixels: np.ndarray
-    top: np.ndarray
-    dark: np.ndarray
-    columns: np.ndarray
-    uppermost: np.ndarray
-    boxes: np.ndarray
-    num_boxes: int
-
-
-def tally(ids: np.ndarray, top: np.ndarray | None, boxes: list[Box]) -> Tally:
-    """Return the Tally of a label image; arguments as in `of_render`."""
-    upper = ids[: 0 if top is None else len(top)]
-    is_dark = np.zeros(upper.shape, bool)
+    result = np.zeros((NUM_CLASSES, NUM_CLASSES))
+    result[GROUND, count(ids).argmax()] = 1
     if top is not None:
-        is_dark = np.maximum(np.maximum(top[..., 0], top[..., 1]), top[..., 2]) < DARK
+        result[SKY] = dark_shares(ids[: len(top)], top) * uppermost_shares(ids)
+    result[LARGE_ROCK] = box_shares(ids, boxes)
+    return np.rint(FRAME * result).astype(int).tolist()
+
+
+def dark_shares(ids: np.ndarray, rgb: np.ndarray) -> np.ndarray:
+    """Return the share of each colour's pixels that are dark in the picture.
+
+    Args:
+        ids: uint8 [height, width].
+        rgb: uint8 [height, width, 3].
+
+    Returns:
+        float64 [NUM_CLASSES]; 0 for a colour with fewer than MIN_PIXELS.
+    """
+    is_dark = np.maximum(np.maximum(rgb[..., 0], rgb[..., 1]), rgb[..., 2]) < DARK
+    pixels = _bincount(ids)
+    return (pixels >= MIN_PIXELS) * _share(_bincount(ids[is_dark]), pixels)
+
+
+def uppermost_shares(ids: np.ndarray) -> np.ndarray:
+    """Return the share of each colour's pixels with only their own colour above.
+
+    Every eighth column counts.
+
+    Args:
+        ids: uint8 [height, width].
+    """
     columns = np.ascontiguousarray(ids[:, ::STEP].T)
     firsts = columns[:, 0]
     same = columns == firsts[:, np.newaxis]
     runs = np.where(same.all(axis=1), len(ids), same.argmin(axis=1))
-    filled = np.zeros(NUM_CLASSES, np.int64)
+    return _share(np.bincount(firsts, runs, NUM_CLASSES), count(columns))
+
+
+def box_shares(ids: np.ndarray, boxes: list[Box]) -> np.ndarray:
+    """Return the share of the boxes that each colour fills, float64 [NUM_CLASSES].
+
+    A colour fills a box in which it has a third, and more than any other colour.
+    """
+    filled = np.zeros(NUM_CLASSES)
     for box in boxes:
         first_row, left, bottom, right = (round(edge) for edge in box)
         inside = _bincount(ids[first_row:bottom, left:right])
         winner = inside.argmax()
         filled[winner] += 3 * inside[winner] >= inside.sum() > 0
-    return Tally(
-        count(ids),
-        _bincount(upper),
-        _bincount(upper[is_dark]),
-        count(columns),
-        np.bincount(firsts, runs, NUM_CLASSES).astype(np.int64),
-        filled,
-        len(boxes),
-    )
+    return filled / max(len(boxes), 1)
 
 
 def _bincount(ids: np.ndarray) -> np.ndarray:
@@ -242,26 +262,6 @@ def count_pairs(ground: np.ndarray, clean: np.ndarray) -> np.ndarray:
     pairs = ground * np.uint8(NUM_CLASSES) + clean
     counts = Image.fromarray(pairs).histogram()[: NUM_CLASSES**2]
     return np.array(counts).reshape(NUM_CLASSES, NUM_CLASSES)
-
-
-def votes(found: Tally) -> list[list[int]]:
-    """Return how well each colour fits each class in a frame.
-
-    - ground: 1 for the most common colour.
-    - sky: the share of its upper pixels that are dark, times the share of its pixels
-      with only their own colour above.
-    - large rock: the share of the boxes that it fills.
-    - small rock: 0, since nothing shows it directly.
-
-    Returns:
-        [class][colour], each 0 to FRAME.
-    """
-    result = np.zeros((NUM_CLASSES, NUM_CLASSES))
-    result[GROUND, found.pixels.argmax()] = 1
-    result[SKY] = (found.top >= MIN_PIXELS) * _share(found.dark, found.top)
-    result[SKY] *= _share(found.uppermost, found.columns)
-    result[LARGE_ROCK] = found.boxes / max(found.num_boxes, 1)
-    return np.rint(FRAME * result).astype(int).tolist()
 
 
 def agreement(pairs: np.ndarray) -> list[list[int]]:

@@ -295,8 +295,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
         path = self.data_path / f"findings-{split}.json"
         self._findings_paths.append(path)
-        return beam_pipeline.ReadFrames(
-            self._source, jobs_of_split, self.ground_threshold, path
+        return beam_pipeline.read_frames(
+            self._source, jobs_of_split, self.ground_threshold, os.fspath(path)
         )
 
     def _process_pipeline_result(self, pipeline_result: Any) -> None:
