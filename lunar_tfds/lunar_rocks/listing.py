@@ -41,7 +41,7 @@ _DAMAGED = (
 
 
 class UnreadableZipError(ValueError):
-    """A file that is not a complete zip."""
+    """A file that is not a complete zip, or an encrypted one."""
 
 
 def walk(top: epath.Path, *, only_dataset: bool = False) -> Iterator[list[str]]:
@@ -125,7 +125,7 @@ class ZipFiles:
     """The files of a zip, read in place; threads may share it.
 
     Raises:
-        UnreadableZipError: not a complete zip.
+        UnreadableZipError: not a complete zip, or an encrypted one.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -142,9 +142,12 @@ class ZipFiles:
             raise UnreadableZipError(
                 f"{path} is not a complete zip file ({error}). Download it again."
             ) from error
-        self._infos = {
-            info.filename: info for info in self._zip.infolist() if _is_inside(info)
-        }
+        infos = [info for info in self._zip.infolist() if _is_inside(info)]
+        if infos and all(info.flag_bits & 1 for info in infos):
+            raise UnreadableZipError(
+                f"{path} is encrypted: unpack it with its password and name the folder."
+            )
+        self._infos = {info.filename: info for info in infos}
 
     def __reduce__(self):
         return ZipFiles, (str(self.top),)

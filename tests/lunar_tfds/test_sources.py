@@ -292,6 +292,19 @@ def test_encrypted_members(folder, tmp_path):
     assert list(builder.info.metadata["left_out_frames"]) == ["0002"]
 
 
+def test_an_encrypted_zip_is_one_line(folder, tmp_path):
+    path = building.zip_folder(folder, tmp_path / "secret.zip")
+    data = bytearray(path.read_bytes())
+    at = -1
+    while (at := data.find(b"PK\x01\x02", at + 1)) >= 0:
+        data[at + 8] |= 1  # Flag bit 0 in the central directory.
+    path.write_bytes(data)
+    with pytest.raises(ValueError) as error:
+        building.build(path, tmp_path / "d")
+    message = str(error.value)
+    assert "\n" not in message and f"{path} is encrypted: unpack it" in message
+
+
 def test_damaged_member_and_truncated_zip(folder, tmp_path):
     path = building.zip_folder(folder, tmp_path / "archive.zip")
     good = path.read_bytes()
