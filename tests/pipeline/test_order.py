@@ -33,7 +33,7 @@ def test_a_part_of_it_is_what_the_whole_has_there(data):
     assert part.numpy().tolist() == whole[places].tolist()
 
 
-@pytest.mark.parametrize("count", [10**7, 2**40 + 1])
+@pytest.mark.parametrize("count", [10**7, 2**32])
 def test_any_number_of_examples_will_do(count):
     places = tf.constant([0, 1, count // 2, count - 1], tf.int64)
     found = order.permuted(places, count, 0, epoch_of(0)).numpy()
@@ -80,12 +80,12 @@ def test_the_benchmark_prints_both_tables(capsys):
 
 def test_the_order_of_a_version_stays():
     """Another order must have another ORDER_VERSION: a saved run would go astray."""
-    assert order.ORDER_VERSION == 2
+    assert order.ORDER_VERSION == 3
     found = order.permutation(10, 0, epoch_of(0)).numpy().tolist()
     assert found == FIRST
     assert order.permutation(10, 1, epoch_of(5)).numpy().tolist() == OTHER
 
 
 # `order.permutation(10, 0, 0)` and `(10, 1, 5)`.
-FIRST = [8, 9, 1, 7, 5, 4, 2, 3, 0, 6]
-OTHER = [0, 7, 3, 8, 5, 9, 4, 2, 6, 1]
+FIRST = [7, 9, 1, 6, 2, 4, 3, 5, 8, 0]
+OTHER = [0, 1, 4, 6, 8, 5, 2, 9, 7, 3]

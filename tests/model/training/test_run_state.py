@@ -75,7 +75,7 @@ def test_a_damaged_state_and_other_variables_are_refused(tmp_path):
         ({"speed": 1}, "speed in it is unknown here, and nothing is missing"),
         ({"waited": None}, "nothing in it is unknown here, and waited is missing"),
         ({"waited": None, "a": 1, "b": 2}, "a, b in it is .* and waited is missing"),
-        ({"order": 1}, r"examples come in another order there \(1, here 2\)"),
+        ({"order": 1}, r"examples come in another order there \(1, here 3\)"),
         ({"order": None}, "nothing in it is unknown here, and order is missing"),
     ],
 )
