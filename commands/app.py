@@ -71,7 +71,7 @@ def run(config: AppConfig) -> None:
 
 
 def weights(checkpoint: str | None) -> list[str]:
-    """Returns the checkpoints to choose from: one given, starter, every run's best."""
+    """Returns the checkpoints to choose from: one given, starters, best of each run."""
     found = []
     for run in sorted(pathlib.Path(DEFAULT_WORKDIR).parent.glob("*")):
         try:
@@ -80,7 +80,8 @@ def weights(checkpoint: str | None) -> list[str]:
         except ValueError as error:
             logging.warning("Left out: %s", error)
     first = checkpoint or default_checkpoint()
-    return list(dict.fromkeys((first, starter.NAME, *found)))
+    lite = [starter.LITE_NAME] if starter.FILES[starter.LITE_NAME].is_file() else []
+    return list(dict.fromkeys((first, starter.NAME, *lite, *found)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

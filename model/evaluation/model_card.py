@@ -20,6 +20,7 @@ from model.evaluation.summary import SCORE_NAMES, read_metrics
 from model.inference.predictor import checkpoint_setting
 from model.network.checkpoints import load_checkpoint
 from model.network.cost import BlockCost, block_costs
+from model.network.unet import DEFAULT_ENCODER
 from pipeline.resize import output_size
 
 HEADER = """\
@@ -30,8 +31,22 @@ pipeline_tag: image-segmentation
 tags: [moon, rock-segmentation, semantic-segmentation]
 ---
 
-# VGG16-UNet for lunar rocks
+# {network} for lunar rocks
 """
+
+# Of each encoder: the name of the network, and what it is.
+NETWORKS = {
+    "vgg16": (
+        "VGG16-UNet",
+        "VGG16 encoder up to block5_conv3, four decoder levels of transposed "
+        "convolution, skip and convolution",
+    ),
+    "efficientnet_lite0": (
+        "EfficientNet-Lite0-UNet",
+        "EfficientNet-Lite0 encoder, five decoder levels of transposed convolution, "
+        "skip and separable convolutions",
+    ),
+}
 
 USE = """\
 ## Intended use
@@ -108,9 +123,14 @@ def model_card(
     Returns:
         str, Markdown.
     """
-    parts = [HEADER, _network(details, costs), USE, DATA + _data(details)]
+    header = HEADER.format(network=NETWORKS[_encoder(details)][0])
+    parts = [header, _network(details, costs), USE, DATA + _data(details)]
     parts += [_training(details), _scores(details, metrics), LIMITS, LICENSE]
     return "\n".join(part for part in parts if part)
+
+
+def _encoder(details: dict[str, Any]) -> str:
+    return details.get("encoder", DEFAULT_ENCODER)
 
 
 def _network(details: dict[str, Any], costs: BlockCost | None) -> str:
@@ -123,8 +143,7 @@ def _network(details: dict[str, Any], costs: BlockCost | None) -> str:
         "Gives each pixel of a picture of the Moon's surface one of "
         f"{len(details['class_names'])} classes.",
         "",
-        "- Network: VGG16 encoder up to block5_conv3, four decoder levels of "
-        "transposed convolution, skip and convolution.",
+        f"- Network: {NETWORKS[_encoder(details)][1]}.",
         f"- Input: float32 [N, {size}, 3], RGB in [0, 1]; preprocessing is inside.",
         f"- Output: float32 logits [N, {size}, {len(details['class_names'])}]; classes "
         f"{names}.",

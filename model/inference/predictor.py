@@ -43,7 +43,7 @@ def checkpoint_setting() -> Any:
     """Returns the field of --checkpoint, the same in every command."""
     return settings.setting(
         DEFAULT_WORKDIR,
-        "A .keras file, a workdir: its best, or starter.",
+        "A .keras file, a workdir: its best, starter, or starter_lite (small, fast).",
         is_path=True,
     )
 

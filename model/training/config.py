@@ -140,8 +140,8 @@ class TrainConfig:
     )
     seed: int = setting(0, "Seed of weights, order and augmentation.")
     # Running.
-    workdir: str | None = setting(
-        None,
+    workdir: str = setting(
+        "",
         "Folder of everything written; by default runs/ENCODER_unet.",
         is_path=True,
     )
@@ -166,7 +166,7 @@ class TrainConfig:
 
     def __post_init__(self):
         check(self)
-        if self.workdir is None:
+        if not self.workdir:
             folder = pathlib.Path(DEFAULT_WORKDIR).parent / f"{self.encoder}_unet"
             object.__setattr__(self, "workdir", str(folder))
         if self.frozen_blocks is None:
