@@ -38,7 +38,7 @@ QUANTITIES = {
     **{f"{name} rocks a frame": "" for name in ROCKS},
     **{f"diameter of {name} rocks": "px" for name in ROCKS},
     **{f"diameter in the {quarter} quarter": "px" for quarter in QUARTERS},
-    "place of rocks below the horizon": "of the way down",
+    "place below the horizon": "of the way down",
     **{f"{name} rock minus ground": "grey levels" for name in ROCKS},
     "black share of rocks": "",
     "black share of ground": "",
@@ -70,7 +70,8 @@ def measure(image: np.ndarray, ids: np.ndarray | None) -> Quantities:
     )
     if ids is None:
         return _measure_ground(grey, np.ones(grey.shape, bool))
-    ids = np.asarray(Image.fromarray(ids).resize((WIDTH, height), Image.NEAREST))
+    nearest = Image.Resampling.NEAREST
+    ids = np.asarray(Image.fromarray(ids).resize((WIDTH, height), nearest))
     found = _measure_ground(grey, ids == palette.GROUND)
     for name, share in zip(palette.CLASS_NAMES, palette.class_shares(ids), strict=True):
         found[f"share of {name}"] = [share]
@@ -117,7 +118,7 @@ def _measure_rocks(grey, ids, rock, horizon, name):
         top = horizon[(columns.start + columns.stop) // 2]
         down = ((rows.start + rows.stop) / 2 - top) / max(len(grey) - top, 1)
         down = float(np.clip(down, 0, 1))
-        found.setdefault("place of rocks below the horizon", []).append(down)
+        found.setdefault("place below the horizon", []).append(down)
         quarter = QUARTERS[min(int(down * 4), 3)]
         found.setdefault(f"diameter in the {quarter} quarter", []).append(diameter)
         if areas[number] < CONTRAST_AREA:

@@ -82,7 +82,8 @@ def _draw_camera(rng, variety, height, width, pitches):
     roll = rng.uniform(-20, 20)
     if view < 60:
         # A photo is level, and shows a strip of sky or none.
-        share = rng.uniform(0.4, 0.5) if rng.uniform() < 0.5 else rng.uniform(0.5, 1.5)
+        has_sky = rng.uniform() < 0.55
+        share = rng.uniform(0.15, 0.42) if has_sky else rng.uniform(0.5, 1.5)
         pitch = -view * height / width * share
         roll *= 0.15
     return Camera(

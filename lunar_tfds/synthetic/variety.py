@@ -54,7 +54,7 @@ class Variety:
     has_sky: bool = True
     field_of_view: Range = (65.0, 65.0)
     camera_height: Range = (0.6, 1.2)
-    small_rocks: Range = (0.5, 3.5)
+    small_rocks: Range = (0.85, 2.9)
     small_radii: Range = (0.11, 0.41)
     small_power: Range = (0.4, 1.9)
     large_rocks: Range = (0.02, 0.07)
@@ -66,7 +66,7 @@ class Variety:
     shapes: tuple[float, float, float, float] = (0.55, 0.15, 0.15, 0.15)
     roundedness: Range = (0.0, 0.8)
     flatness: Range = (0.45, 1.05)
-    buried: Range = (-0.6, 0.2)
+    buried: Range = (-0.4, 0.3)
     label_widths: tuple[Range, ...] = ()
     hills: float = 0.5
     bends: float = 0.4
@@ -101,7 +101,7 @@ STYLES = {
         camera_height=(1.2, 2.0),
         small_rocks=(5.0, 28.0),
         small_radii=(0.02, 0.6),
-        small_power=(1.3, 2.1),
+        small_power=(1.25, 2.0),
         large_rocks=(0.0, 0.0),
         pebbles=(10.0, 150.0),
         clumping=(0.0, 0.8),

@@ -32,7 +32,7 @@ def test_each_quantity_is_what_it_says(frame):
         assert found[f"diameter of {name} rocks"] == [pytest.approx(diameter)]
     assert found["diameter in the top quarter"] == found["diameter of small rocks"]
     assert found["diameter in the bottom quarter"] == found["diameter of large rocks"]
-    down = found["place of rocks below the horizon"]
+    down = found["place below the horizon"]
     assert down == [pytest.approx(35 / 360), pytest.approx(310 / 360)]
     assert found["small rock minus ground"] == [pytest.approx(30)]
     assert found["large rock minus ground"] == [pytest.approx(-90)]
