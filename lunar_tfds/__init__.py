@@ -6,9 +6,12 @@ Importing this package registers `lunar_rocks`, so that `tfds.load('lunar_rocks'
 
 import importlib.util
 
-from lunar_tfds import terminal
+from lunar_tfds import environment, terminal
 
-terminal.end_on_interrupt()  # Before the imports that take seconds.
+# Both before the imports that take seconds.
+terminal.end_on_interrupt()
+if terminal.is_command():
+    environment.prepare()
 
 # Without TensorFlow nothing can be registered. The modules that do not need it
 # (settings, command line, palette) serve the network under JAX.

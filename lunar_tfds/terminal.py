@@ -31,7 +31,7 @@ def end_on_interrupt() -> None:
     if threading.current_thread() is not threading.main_thread():
         return
     is_raised = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if is_raised and _is_command():
+    if is_raised and is_command():
         signal.signal(signal.SIGINT, _end)
 
 
@@ -65,7 +65,8 @@ def interrupts_kept_from_children() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _is_command() -> bool:
+def is_command() -> bool:
+    """Return whether this process was started as a command of this project."""
     if sys.argv[:1] == ["-m"]:  # While Python looks for the module to run.
         return True
     main = getattr(sys.modules.get("__main__"), "__file__", None)

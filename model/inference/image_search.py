@@ -16,7 +16,10 @@ from lunar_tfds.kaggle_layout import MASKS, RENDER
 from model.inference.images import HEIF_SUFFIXES, pillow_formats
 from model.inference.result_names import printable
 
-VIDEO_SUFFIXES = frozenset((".mp4", ".mov", ".avi"))
+VIDEO_SUFFIXES = frozenset(
+    ".mp4 .m4v .mov .3gp .avi .mkv .webm .ts .m2ts .mts .mpg .mpeg .wmv .flv "
+    ".ogv".split()
+)
 # Formats that Pillow knows by name, but needs more than itself for.
 _NAMES_ONLY = frozenset(("BUFR", "GRIB", "HDF5", "MPEG"))
 # How files of the usual formats start, for those of another suffix or none.

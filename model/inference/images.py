@@ -35,6 +35,13 @@ def read_image(path: str | pathlib.Path, bit_depth: int | None = None) -> np.nda
     return decode_image(read_bytes(path), bit_depth)
 
 
+def image_of_pillow(image: Image.Image) -> np.ndarray:
+    """Returns a Pillow image of any mode as uint8 [height, width, 3] RGB, upright."""
+    picture = _picture_of(image)
+    upright = Picture(turn(picture.pixels, orientation_of(image)), picture.declared)
+    return depths.to_8_bits(upright, depths.depth_of(upright, None))
+
+
 def decode_image(data: bytes, bit_depth: int | None = None) -> np.ndarray:
     """Returns encoded image bytes as uint8 [height, width, 3] RGB, upright.
 

@@ -18,7 +18,7 @@ from lunar_tfds.atomic_files import atomic_path, write_bytes, write_text
 from lunar_tfds.image_arrays import GRAINY_LEVEL, class_colors, to_png
 from model.inference import pictures, result_files
 from model.inference.predictor import Prediction
-from model.inference.result_names import printable
+from model.inference.result_names import harmless
 from model.inference.rocks import Rock, find_rocks
 from model.inference.video import VideoFrame
 
@@ -204,7 +204,7 @@ class Summary:
 
     def fail(self, file: Source, error: str) -> None:
         """Takes the row of an image that was left out."""
-        self._rows.append({**where(file), "error": printable(error)})
+        self._rows.append({**where(file), "error": harmless(error)})
 
     def close(self) -> None:
         """Writes the summary."""
@@ -217,4 +217,4 @@ class Summary:
 
 def where(file: Source) -> dict[str, str]:
     """Returns the columns `WHERE` of an image."""
-    return {"image": printable(str(file)), "time_s": file.details.get("time_s", "")}
+    return {"image": harmless(str(file)), "time_s": file.details.get("time_s", "")}

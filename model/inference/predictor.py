@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import PIL.Image
 import tensorflow as tf
 
 from lunar_tfds import settings
 from lunar_tfds.image_arrays import row_strips
 from lunar_tfds.palette import CLASS_NAMES
-from model.inference.images import read_image
+from model.inference.images import image_of_pillow, read_image
 from model.inference.tiling import Tiling
 from model.network import starter
 from model.network.checkpoints import (
@@ -34,8 +35,8 @@ from pipeline.resize import resize_image
 # size, each time as it is and mirrored left to right. Not upside down: the sky is up.
 TTA_SCALES = (0.75, 1.0, 1.25)
 
-# An image: uint8 [height, width, 3] RGB, or the path of an image file.
-Image = np.ndarray | str | pathlib.Path
+# An image: uint8 [height, width, 3] RGB, a PIL image, or the path of an image file.
+Image = np.ndarray | PIL.Image.Image | str | pathlib.Path
 Size = tuple[int, int]  # Height and width, px.
 
 
@@ -120,7 +121,7 @@ class Predictor:
 
     def __init__(
         self,
-        checkpoint: str | pathlib.Path = starter.NAME,
+        checkpoint: str | pathlib.Path | None = None,
         *,
         tta: bool = False,
         tile: bool = False,
@@ -128,7 +129,9 @@ class Predictor:
         precision: str | None = None,
         network: Callable[[tf.Tensor], Any] | None = None,
     ):
-        self.model, self.details, self.path = load_checkpoint(checkpoint)
+        self.model, self.details, self.path = load_checkpoint(
+            starter.NAME if checkpoint is None else checkpoint
+        )
         self.class_names: tuple[str, ...] = tuple(self.details["class_names"])
         self.image_size: int = self.details["image_size"]
         self.mask_kind: str = self.details["mask"]
@@ -170,7 +173,8 @@ class Predictor:
         Raises:
             ValueError: an array of another dtype or shape, or an unreadable file.
         """
-        if isinstance(images, (str, pathlib.Path)) or hasattr(images, "shape"):
+        one = str, pathlib.Path, PIL.Image.Image
+        if isinstance(images, one) or hasattr(images, "shape"):
             return next(self.predict_each([images], None if sizes is None else [sizes]))
         return list(self.predict_each(images, sizes))
 
@@ -324,6 +328,8 @@ def _as_image(image: Image) -> np.ndarray:
     """Returns an array or a file as uint8 [height, width, 3]."""
     if isinstance(image, (str, pathlib.Path)):
         return read_image(image)
+    if isinstance(image, PIL.Image.Image):
+        return image_of_pillow(image)
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
         raise ValueError(

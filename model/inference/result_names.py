@@ -47,6 +47,16 @@ def printable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
+def harmless(text: str) -> str:
+    """Returns `printable` text that no spreadsheet takes for a formula.
+
+    An apostrophe goes before a leading =, +, -, @, tab or carriage return (OWASP, "CSV
+    Injection").
+    """
+    text = printable(text)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
 def _as_word(path: str) -> str:
     """Returns a path as one word: `a/b.png` becomes `a_b_png`."""
     parts = [part for part in pathlib.PurePosixPath(path).parts if part.strip("/.")]

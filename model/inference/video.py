@@ -13,7 +13,13 @@ from model.inference.image_files import ImageFile
 from model.inference.image_search import VIDEO_SUFFIXES
 
 # The demuxer of each suffix: were it guessed, a file could be a playlist of others.
-_FORMATS = {".mp4": "mp4", ".mov": "mov", ".avi": "avi"}
+_FORMATS = {
+    **dict.fromkeys((".mp4", ".m4v", ".mov", ".3gp"), "mov"),
+    **dict.fromkeys((".mkv", ".webm"), "matroska"),
+    **dict.fromkeys((".ts", ".m2ts", ".mts"), "mpegts"),
+    **dict.fromkeys((".mpg", ".mpeg"), "mpeg"),
+    **{".avi": "avi", ".wmv": "asf", ".flv": "flv", ".ogv": "ogg"},
+}
 
 
 class VideoFrame:
@@ -80,11 +86,12 @@ def video_frames(file: ImageFile, every: int = 1) -> Iterator[VideoFrame]:
     index, time = 0, 0.0
     try:
         with _opened(file) as container:
-            stream = container.streams.video[0]
+            stream = _moving(container)
             stream.thread_type = "AUTO"
             rate = float(stream.guessed_rate or 25)
+            start = float((stream.start_time or 0) * stream.time_base)
             for number, frame in enumerate(container.decode(stream)):
-                time = number / rate if frame.time is None else frame.time
+                time = number / rate if frame.time is None else frame.time - start
                 if number % every == 0:
                     yield VideoFrame(file, index, time, frame)
                     index += 1
@@ -97,13 +104,37 @@ def video_frames(file: ImageFile, every: int = 1) -> Iterator[VideoFrame]:
 def count_frames(file: ImageFile, every: int = 1) -> int:
     """Returns how many frames `video_frames` will yield, about; 1 where unreadable."""
     try:
+        import av
+
         with _opened(file) as container:
-            stream = container.streams.video[0]
-            seconds = float((stream.duration or 0) * stream.time_base)
+            stream = _moving(container)
+            if stream.duration is not None:
+                seconds = float(stream.duration * stream.time_base)
+            else:  # Of some kinds, the file alone knows.
+                seconds = (container.duration or 0) / av.time_base
             frames = stream.frames or round(seconds * (stream.guessed_rate or 25))
     except Exception:  # Told when it is read.
         return 1
     return max(-(-frames // every), 1)
+
+
+def _moving(container: Any) -> Any:
+    """Returns the best video stream: a cover picture or thumbnail is none.
+
+    Raises:
+        ValueError: there is none.
+    """
+    from av.stream import Disposition
+
+    moving = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & Disposition.attached_pic
+    ]
+    if not moving:
+        raise ValueError("the file holds no video")
+    # FFmpeg's own choice, the largest, may be a picture.
+    return max(moving, key=lambda stream: (stream.width or 0) * (stream.height or 0))
 
 
 @contextlib.contextmanager
@@ -116,8 +147,6 @@ def _opened(file: ImageFile) -> Iterator[Any]:
     with _data(file) as data:
         try:
             with av.open(data, "r", format=_FORMATS[suffix]) as container:
-                if not container.streams.video:
-                    raise ValueError("the file holds no video")
                 yield container
         except (av.FFmpegError, OSError) as error:
             text = error.strerror or error

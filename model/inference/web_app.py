@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import logging
+import os
 import pathlib
 from typing import Any
 
@@ -171,6 +172,10 @@ def launch(app: Any, host: str, port: int) -> str:
         OSError: the port is taken, or the address is none of this machine.
     """
     logging.getLogger("httpx").setLevel(logging.WARNING)  # It logs each request.
+    # Gradio asks itself whether it runs: not through the user's proxy.
+    around = [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), host]
+    os.environ["no_proxy"] = ",".join(filter(None, (*around, "localhost", "127.0.0.1")))
+    os.environ["NO_PROXY"] = os.environ["no_proxy"]
     try:
         _, address, _ = app.launch(
             server_name=host,

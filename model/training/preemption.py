@@ -1,9 +1,12 @@
 """Being asked to stop: SIGTERM from a scheduler, a terminal that closes, or Ctrl-C."""
 
 import signal
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Self
+
+from absl import logging
 
 # sysexits.h EX_TEMPFAIL: nothing is broken, start the same command again.
 EXIT_STARTS_AGAIN = 75
@@ -13,8 +16,8 @@ class StopRequest:
     """Remembers SIGTERM, SIGHUP and the first SIGINT while it is entered as a context.
 
     Calling it returns whether one has come. A second Ctrl-C stops at once. Where SIGHUP
-    is ignored, as nohup has it, it stays so. Needs the main thread, as Python's signal
-    handlers do.
+    is ignored, as nohup has it, it stays so. In another thread than the main one, where
+    Python allows no handlers, it remembers nothing and says so in the log.
     """
 
     def __init__(self) -> None:
@@ -26,6 +29,12 @@ class StopRequest:
         return self._requested
 
     def __enter__(self) -> Self:
+        if threading.current_thread() is not threading.main_thread():
+            logging.info(
+                "Training runs off the main thread: SIGTERM and Ctrl-C end it without "
+                "saving its state first. The state of the last save is kept."
+            )
+            return self
         numbers = [signal.SIGTERM, signal.SIGINT]
         hangup = getattr(signal, "SIGHUP", None)  # Windows has none.
         if hangup and signal.getsignal(hangup) != signal.SIG_IGN:

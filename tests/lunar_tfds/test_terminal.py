@@ -65,7 +65,7 @@ def test_inside_a_command_ctrl_c_is_raised_and_afterwards_it_ends():
     code = """
 import os, signal
 from lunar_tfds import terminal
-terminal._is_command = lambda: True
+terminal.is_command = lambda: True
 terminal.end_on_interrupt()
 try:
     with terminal.interrupts_raised():

@@ -273,3 +273,30 @@ def test_probabilities_are_those_of_one_resize_to_the_bit(checkpoint, frames, tt
     prediction = predictor(frames[0], size)
     np.testing.assert_array_equal(prediction.probabilities, expected)
     np.testing.assert_array_equal(prediction.mask, expected.argmax(-1))
+
+
+def test_a_pillow_image_is_segmented_like_its_file(checkpoint, frames, tmp_path):
+    predictor = Predictor(checkpoint)
+    image = Image.fromarray(frames[0])
+    image.save(tmp_path / "a.png")
+    expected = predictor(tmp_path / "a.png").mask
+    np.testing.assert_array_equal(predictor(image).mask, expected)
+    pair = predictor([image, image.convert("RGBA")])
+    for prediction in pair:
+        np.testing.assert_array_equal(prediction.mask, expected)
+    grey = Image.fromarray(frames[0]).convert("L")
+    assert predictor(grey).mask.shape == expected.shape
+
+
+def test_no_checkpoint_means_the_starter(monkeypatch):
+    asked = []
+
+    def load(name):
+        asked.append(name)
+        raise ValueError("asked")
+
+    monkeypatch.setattr("model.inference.predictor.load_checkpoint", load)
+    for arguments in ((), (None,)):
+        with pytest.raises(ValueError, match="asked"):
+            Predictor(*arguments)
+    assert asked == ["starter", "starter"]

@@ -7,7 +7,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from lunar_tfds import palette
-from model.inference import rock_files
+from model.inference import outputs, rock_files
 from model.inference.video import VideoFrame
 from tests.support import results
 
@@ -85,3 +85,20 @@ def test_the_disk_is_full(tmp_path, monkeypatch):
         results.write(rock_files.CocoFile(tmp_path, 1), [])
     assert (tmp_path / "coco.json").read_text() == "the earlier run's"
     assert [path.name for path in pathlib.Path(tmp_path).iterdir()] == ["coco.json"]
+
+
+@pytest.mark.parametrize("name", ["=1+1.png", "+1.png", "-1.png", "@A1.png", "\tx.png"])
+def test_no_name_is_a_formula_for_a_spreadsheet(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(results.File, "__str__", lambda self: self.relative)
+    shown, failed = [results.result(name)], [(results.File(name), "=damaged")]
+    results.write(rock_files.RockTable(tmp_path, 5), shown)
+    results.write(outputs.Summary(tmp_path, 1), shown, failed)
+    for table, column in (("rocks.csv", "image"), ("summary.csv", "image")):
+        with open(tmp_path / table, newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert {row[column] for row in rows} == {f"'{name}"}
+    assert rows[-1]["error"] == "'=damaged"
+    results.write(rock_files.CocoFile(tmp_path, 1), shown)  # Tools find files by it.
+    assert json.loads((tmp_path / "coco.json").read_text())["images"][0][
+        "file_name"
+    ].endswith(name)

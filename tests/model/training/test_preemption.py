@@ -1,3 +1,4 @@
+import concurrent.futures
 import os
 import signal
 
@@ -33,3 +34,16 @@ def test_a_hangup_that_nohup_ignores_stays_ignored():
             assert not asked()
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_off_the_main_thread_training_goes_on_without_handlers(caplog):
+    caplog.set_level("INFO")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        before = signal.getsignal(signal.SIGTERM)
+
+        def enter():
+            with StopRequest() as asked:
+                return asked(), signal.getsignal(signal.SIGTERM)
+
+        assert pool.submit(enter).result() == (False, before)
+    assert "off the main thread" in caplog.text
