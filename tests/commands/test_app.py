@@ -102,17 +102,18 @@ def picture(page):
 
 def test_which_weights_can_be_chosen(tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
-    assert app.weights(None) == ["starter"]
-    assert app.weights("a.keras") == ["a.keras", "starter"]
+    starters = ["starter", "starter_lite"]
+    assert app.weights(None) == starters
+    assert app.weights("a.keras") == ["a.keras", *starters]
     for name in ("b", "vgg16_unet"):
         write_json(
             tmp_path / "runs" / name / "checkpoints" / "index.json",
             {"checkpoints": [{"file": "x.keras", "score": 0.5, "epoch": 1}]},
         )
     (tmp_path / "runs" / ".DS_Store").write_bytes(b"")
-    assert app.weights(None) == ["runs/vgg16_unet", "starter", "runs/b"]
+    assert app.weights(None) == ["runs/vgg16_unet", *starters, "runs/b"]
     (tmp_path / "runs" / "b" / "checkpoints" / "index.json").write_text("{")
-    assert app.weights(None) == ["runs/vgg16_unet", "starter"]
+    assert app.weights(None) == ["runs/vgg16_unet", *starters]
     assert "Left out: runs/b/checkpoints/index.json is not an index" in caplog.text
 
 
