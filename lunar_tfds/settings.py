@@ -53,6 +53,12 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def same_as(settings_class: type, name: str) -> Any:
+    """Returns a field like the one called `name` of another settings class."""
+    (field,) = (f for f in dataclasses.fields(settings_class) if f.name == name)
+    return dataclasses.field(default=field.default, metadata=field.metadata)
+
+
 def at_least(low: float) -> Rule:
     """Returns the rule that a number is `low` or more."""
     says = f"must be {low} or more" if low == 0 else f"must be at least {low}"

@@ -16,6 +16,7 @@ from lunar_tfds.settings import (
     check,
     data_dir,
     more_than,
+    same_as,
     setting,
 )
 from model.network.checkpoints import DEFAULT_WORKDIR
@@ -70,8 +71,20 @@ class TrainConfig:
         Batches.image_size, "Side of the square input, px.", is_network_size
     )
     augment: bool = setting(True, "Random flips, rotation, scale, brightness ...")
-    augmentation: Augmentation = Augmentation()
-    reading: Reading = Reading()
+    augment_horizontal_flip: float = same_as(Augmentation, "horizontal_flip")
+    augment_vertical_flip: float = same_as(Augmentation, "vertical_flip")
+    augment_rotation: float = same_as(Augmentation, "rotation")
+    augment_shift: float = same_as(Augmentation, "shift")
+    augment_scale: float = same_as(Augmentation, "scale")
+    augment_brightness: float = same_as(Augmentation, "brightness")
+    augment_contrast: float = same_as(Augmentation, "contrast")
+    augment_color: float = same_as(Augmentation, "color")
+    augment_gamma: float = same_as(Augmentation, "gamma")
+    augment_noise: float = same_as(Augmentation, "noise")
+    cache: str = same_as(Reading, "cache")
+    cache_dir: str | None = same_as(Reading, "cache_dir")
+    cache_channels: int = same_as(Reading, "cache_channels")
+    data_service: str | None = same_as(Reading, "data_service")
     # Model.
     encoder: str = setting(
         DEFAULT_ENCODER,
@@ -180,7 +193,8 @@ class TrainConfig:
         ):
             if says:
                 raise ValueError(says)
-        if not self.augment and self.augmentation != Augmentation():
+        _ = self.reading  # Checks that its settings go together.
+        if not self.augment and self._strengths() != Augmentation():
             raise ValueError(
                 "--noaugment leaves no use for the strengths --augment_...: drop one "
                 "of them"
@@ -244,6 +258,22 @@ class TrainConfig:
     def selection(self, split: str) -> Selection:
         """Returns the examples of a split that this run uses."""
         return Selection(split, self.mask, self.exclude_defects, self.protocol)
+
+    def _strengths(self):
+        names = (field.name for field in dataclasses.fields(Augmentation))
+        return Augmentation(**{n: getattr(self, f"augment_{n}") for n in names})
+
+    @property
+    def augmentation(self) -> Augmentation | None:
+        """Strengths of the augmentation, or None without it."""
+        return self._strengths() if self.augment else None
+
+    @property
+    def reading(self) -> Reading:
+        """How examples are read."""
+        return Reading(
+            self.cache, self.cache_dir, self.cache_channels, self.data_service
+        )
 
     @property
     def batches(self) -> Batches:

@@ -75,7 +75,7 @@ class Data:
                 self._training,
                 config.batches,
                 Position(config.seed, epoch, step),
-                augmentation=config.augmentation if config.augment else None,
+                augmentation=config.augmentation,
                 reading=config.reading,
                 input_context=context,
             )

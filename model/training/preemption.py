@@ -1,4 +1,4 @@
-"""Being asked to stop: SIGTERM from a scheduler, a terminal that closes, or Ctrl-C."""
+"""Requests to stop: SIGTERM from a scheduler, a terminal that closes, or Ctrl-C."""
 
 import signal
 import threading
@@ -15,9 +15,9 @@ EXIT_STARTS_AGAIN = 75
 class StopRequest:
     """Remembers SIGTERM, SIGHUP and the first SIGINT while it is entered as a context.
 
-    Calling it returns whether one has come. A second Ctrl-C stops at once. Where SIGHUP
-    is ignored, as nohup has it, it stays so. In another thread than the main one, where
-    Python allows no handlers, it remembers nothing and says so in the log.
+    Calling it returns whether one has come. A second Ctrl-C stops at once. An ignored
+    SIGHUP, as under nohup, stays ignored. Python handles signals on the main thread
+    only: on another thread a log line says that none is heard.
     """
 
     def __init__(self) -> None:
@@ -30,9 +30,9 @@ class StopRequest:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is not threading.main_thread():
-            logging.info(
-                "Training runs off the main thread: SIGTERM and Ctrl-C end it without "
-                "saving its state first. The state of the last save is kept."
+            logging.warning(
+                "Training outside the main thread: SIGTERM and Ctrl-C do not save the "
+                "state. A restart continues from the last save (see --save_minutes)."
             )
             return self
         numbers = [signal.SIGTERM, signal.SIGINT]

@@ -48,8 +48,8 @@ class TrainResult:
 
     Attributes:
         history: a dict of losses and scores for each finished epoch.
-        checkpoint: the best one, or None where no epoch has a score.
-        is_finished: False where the run was asked to stop: the same call goes on.
+        checkpoint: the best one so far, or None where no epoch has a score.
+        is_finished: False after a request to stop; the same call then continues.
     """
 
     history: list
@@ -138,7 +138,9 @@ def _train(config, strategy, builder):
             )
         except Interrupted:
             logging.info("Stopped, state saved. The same command continues the run.")
-            return TrainResult(trainer.progress.history, None, is_finished=False)
+            history = trainer.progress.history
+            best = _best_checkpoint(config.workdir) if history else None
+            return TrainResult(history, best, is_finished=False)
     return _finish(config, trainer.progress.history, described, chief)
 
 
@@ -167,9 +169,7 @@ def _finish(config, history, described, chief):
     if chief:
         keep_best(folder, config.keep_checkpoints, described["run"])
         draw_curves(config.workdir, history, CLASS_NAMES)
-    best = None
-    with contextlib.suppress(ValueError):  # There is none.
-        best = best_checkpoint(config.workdir)
+    best = _best_checkpoint(config.workdir)
     if chief and best:
         logging.info("Best checkpoint: %s", best)
     elif chief and all(
@@ -184,6 +184,13 @@ def _finish(config, history, described, chief):
             *(folder, config.epochs + 1),
         )
     return TrainResult(history, best, is_finished=True)
+
+
+def _best_checkpoint(workdir):
+    """Returns the path of the best checkpoint in a workdir, or None without one."""
+    with contextlib.suppress(ValueError):
+        return best_checkpoint(workdir)
+    return None
 
 
 def build_trainer(

@@ -3,6 +3,7 @@ import os
 import re
 
 import numpy as np
+import psutil
 import pytest
 import tensorflow as tf
 
@@ -117,7 +118,7 @@ def test_a_fall_of_quality_fails_unless_allowed(
 
 def test_it_runs_from_python(tmp_path, checkpoint, tiny_data_dir, monkeypatch):
     # As under `taskset` or in a container: fewer cores than the machine has.
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    monkeypatch.setattr(psutil.Process, "cpu_affinity", lambda _: [0], raising=False)
     output = tmp_path / "m.onnx"
     config = ExportConfig(
         *(str(checkpoint), "onnx", str(output)), data_dir=str(tiny_data_dir)

@@ -390,7 +390,7 @@ def test_it_runs_as_a_command_from_another_folder(checkpoint, photos, tmp_path):
 def test_without_a_run_the_starter_predicts_and_says_so(
     checkpoint, photos, tmp_path, monkeypatch, caplog
 ):
-    monkeypatch.setattr(starter, "FILE", checkpoint)
+    monkeypatch.setitem(starter.FILES, "starter", checkpoint)
     monkeypatch.chdir(tmp_path)
     assert run(f"--images={photos}/a.png", "--output_dir=first") == 0
     assert f"Weights: {checkpoint}" in caplog.text

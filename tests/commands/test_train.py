@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import keras
@@ -331,6 +332,43 @@ def test_sigterm_exits_75_and_the_same_command_finishes(tiny_data_dir, tmp_path)
     assert len((workdir / "history.csv").read_text().splitlines()) == 7
 
 
+def test_an_interrupted_run_in_python_names_its_best_checkpoint(
+    tiny_data_dir, tmp_path, monkeypatch
+):
+    class CtrlC(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    build = run.build_callbacks
+    monkeypatch.setattr(run, "build_callbacks", lambda *args: [*build(*args), CtrlC()])
+    arguments = *ONE_STEP, "--epochs=3", "--strategy=one_device"
+    config = command_line.parse(
+        TrainConfig,
+        [
+            "train.py",
+            *arguments,
+            f"--data_dir={tiny_data_dir}",
+            f"--workdir={tmp_path / 'run'}",
+        ],
+    )
+    result = run.train_and_evaluate(config)
+    assert not result.is_finished and len(result.history) == 1
+    assert load_checkpoint(result.checkpoint)[1]["epoch"] == 1
+
+
+def test_a_run_outside_the_main_thread_trains(tiny_data_dir, tmp_path, caplog):
+    statuses = []
+    thread = threading.Thread(
+        target=lambda: statuses.append(one_device(tmp_path, tiny_data_dir))
+    )
+    thread.start()
+    thread.join()
+    assert statuses == [0]
+    assert "outside the main thread" in caplog.text
+    assert load_checkpoint(tmp_path / "run")[1]["epoch"] == 1
+
+
 def test_two_workers_train_as_one_device_and_only_the_chief_writes(
     alone, tiny_data_dir, tmp_path
 ):
@@ -415,21 +453,24 @@ def test_a_flag_and_a_field_cannot_drift_apart():
     fields = settings.as_dict(TrainConfig())
     assert set(values) == set(fields)
     assert command_line.parse(TrainConfig, ["train.py"]) == TrainConfig()
-    fields = TrainConfig, Augmentation, Reading
     helps = {
-        f"{settings.flag_prefix(kind)}{field.name}": field.metadata["help"]
-        for kind in fields
-        for field in dataclasses.fields(kind)
-        if "help" in field.metadata
+        field.name: field.metadata["help"] for field in dataclasses.fields(TrainConfig)
     }
     assert set(helps) == set(values)
     assert all(values[name].help.endswith(text) for name, text in helps.items())
     other = TrainConfig(
         image_size=64,
         exclude_defects=("shadow",),
-        augmentation=Augmentation(rotation=3.0),
-        reading=Reading("disk", "/somewhere", 1),
+        augment_rotation=3.0,
+        cache="disk",
+        cache_dir="/somewhere",
+        cache_channels=1,
     )
+    assert other.augmentation == Augmentation(rotation=3.0)
+    assert other.reading == Reading("disk", "/somewhere", 1)
+    assert TrainConfig(augment=False).augmentation is None
+    for kind in (Augmentation, Reading):
+        assert set(settings.as_dict(kind())) <= set(values)
     arguments = [
         f"--{name}={','.join(value) if isinstance(value, tuple) else value}"
         for name, value in settings.as_dict(other).items()

@@ -6,6 +6,7 @@ import sys
 
 import keras
 import numpy as np
+import psutil
 import pytest
 
 from lunar_tfds import command_line
@@ -142,7 +143,7 @@ def test_command_reports_each_precision_as_table_and_json(
     tmp_path, narrow, capsys, monkeypatch
 ):
     # As under `taskset` or in a container: fewer cores than the machine has.
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    monkeypatch.setattr(psutil.Process, "cpu_affinity", lambda _: [0], raising=False)
     path = tmp_path / "benchmark.json"
     flags = "--image_size=32 --batch_size=1 --matrix_size=128 --seconds=0.02"
     assert run_benchmark(*flags.split(), f"--json={path}") == 0

@@ -19,7 +19,6 @@ from model.training.run_state import (
     read_progress,
     save_state,
 )
-from pipeline.cache import Reading
 
 
 def some_variables(size=3):
@@ -172,7 +171,7 @@ def test_the_same_configuration_continues(tmp_path):
     assert check_config(tmp_path, config(image_size=80)) is None
     (tmp_path / "state.npz").touch()
     assert check_config(tmp_path, config()) == 5
-    assert check_config(tmp_path, config(epochs=9, reading=Reading("memory"))) == 5
+    assert check_config(tmp_path, config(epochs=9, cache="memory")) == 5
 
 
 def test_another_configuration_is_refused_saying_what_differs(tmp_path):
