@@ -30,7 +30,7 @@ LONGEST = (
     "lunar_tfds/test_restart.py",
     "lunar_tfds/test_synthetic.py",
     "lunar_tfds/test_reuse.py",
-    "model/network/test_benchmark.py",
+    "benchmarks/test_network.py",
     "model/network/test_unet.py",
 )
 

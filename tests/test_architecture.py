@@ -55,7 +55,7 @@ def check_arrows(path):
     for name in imported_modules(path):
         top, *rest = name.split(".")
         assert top not in LAUNCHERS, f"{path} imports the launcher {top}.py"
-        assert top != "tests", f"{path} imports {name}"
+        assert top not in {"tests", "benchmarks"}, f"{path} imports {name}"
         if not inside:
             assert top in {"commands", *sys.stdlib_module_names}, f"{path}: {name}"
             continue
@@ -168,8 +168,10 @@ def test_every_public_function_is_typed():
 
 def test_network_and_losses_do_not_import_tensorflow():
     encoders = "vgg16", "efficientnet_lite0"
-    for module in ("unet", *encoders, "losses", "cost", "benchmark"):
-        names = list(imported_modules(f"model/network/{module}.py"))
-        tops = {name.split(".")[0] for name in names}
-        assert "keras" in tops or module not in ("unet", *encoders)
+    files = [
+        f"model/network/{module}.py" for module in ("unet", *encoders, "losses", "cost")
+    ]
+    for path in (*files, "benchmarks/network.py", "benchmarks/harness.py"):
+        tops = {name.split(".")[0] for name in imported_modules(path)}
+        assert "keras" in tops or pathlib.Path(path).stem not in ("unet", *encoders)
         assert "tensorflow" not in tops

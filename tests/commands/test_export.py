@@ -7,11 +7,12 @@ import psutil
 import pytest
 import tensorflow as tf
 
+from benchmarks import export as export_benchmark
 from commands import common, export
 from commands.export import ExportConfig
 from lunar_tfds.ownership import owned
 from model.evaluation import bootstrap
-from model.export import benchmark, formats, sample_images, verification
+from model.export import formats, sample_images, verification
 from model.export.runtimes import Cost
 from tests.support import stand_in
 
@@ -211,23 +212,26 @@ def test_unfit_calibration_images_are_refused_before_anything_is_written(
 
 
 def test_the_benchmark_puts_every_format_beside_the_checkpoint(
-    checkpoint, tiny_data_dir, capsys
+    checkpoint, tiny_data_dir
 ):
-    config = benchmark.BenchmarkConfig(
-        *(str(checkpoint), ("onnx", "litert_int8"), str(tiny_data_dir), "validation"),
+    config = export_benchmark.Benchmark(
+        formats=("onnx", "litert_int8"),
+        data_dir=str(tiny_data_dir),
+        split="validation",
         calibration_images=8,
     )
-    measured = benchmark.measure(config)
+    measured = export_benchmark.measure(config, str(checkpoint))
     assert [one.title for one in measured] == ["checkpoint", "onnx", "litert_int8"]
     assert measured[1].mean_iou == pytest.approx(measured[0].mean_iou, abs=1e-3)
     sizes = [one.size_bytes for one in measured]
     assert min(sizes) > 0 and len(set(sizes)) == 3
-    header, _, *rows = benchmark.table(measured).splitlines()
-    assert header.startswith("| format | mean IoU | ground | sky |")
-    assert [row.split(" | ")[0] for row in rows] == [
-        "| checkpoint",
-        "| onnx",
-        "| litert_int8",
+    table = export_benchmark.table({"first": measured, "second": measured})
+    header, _, *rows = table.splitlines()
+    assert header.startswith("| network | format | mean IoU | ground | sky |")
+    assert [row.split(" | ")[:2] for row in rows] == [
+        [f"| {name}", kind]
+        for name in ("first", "second")
+        for kind in ("checkpoint", "onnx", "litert_int8")
     ]
 
 

@@ -1,6 +1,6 @@
-"""Every format of export beside its checkpoint: scores, size, latency and memory.
+"""Measures each format of export beside its checkpoint: scores, size, latency, memory.
 
-    python -m model.export.benchmark --checkpoint=starter --data_dir=drawn --split=test
+    python -m benchmarks.export --checkpoint=starter,starter_lite --data_dir=drawn
 
 Each file is made and run as export.py does; nothing of it is kept but the table, in
 Markdown. Latency and memory are those of a process that does nothing else.
@@ -10,9 +10,10 @@ import dataclasses
 import pathlib
 import sys
 import tempfile
+from collections.abc import Mapping
 
+from benchmarks import harness
 from lunar_tfds import command_line, settings
-from lunar_tfds.machine import num_cores
 from lunar_tfds.settings import at_least, setting
 from model.export import formats, verification
 from model.export.card import megabytes, score_text
@@ -23,21 +24,24 @@ from model.export.sample_images import (
 )
 from model.export.serving import Source, details_of
 from model.export.verification import Measured
-from model.inference.predictor import Predictor, checkpoint_setting
+from model.inference.predictor import Predictor
+from model.network import starter
 from pipeline import batching
 
 
 def _known_formats(values: tuple) -> str | None:
-    """Returns what the rule of --formats is, unless it is kept."""
+    """Return what the rule of --formats is, unless it is kept."""
     known = set(values) <= set(formats.FORMATS) and values
     return None if known else f"must be of {', '.join(formats.FORMATS)}"
 
 
 @dataclasses.dataclass(frozen=True)
-class BenchmarkConfig:
+class Benchmark:
     """What to measure, and on what."""
 
-    checkpoint: str = checkpoint_setting()
+    checkpoint: tuple = setting(
+        (starter.NAME,), "Checkpoints, workdirs, starter or starter_lite."
+    )
     formats: tuple = setting(
         tuple(formats.FORMATS), "Formats to measure.", _known_formats
     )
@@ -50,14 +54,14 @@ class BenchmarkConfig:
         settings.check(self)
 
 
-def measure(config: BenchmarkConfig) -> list[Measured]:
-    """Returns what was measured of the checkpoint and of each format.
+def measure(config: Benchmark, checkpoint: str) -> list[Measured]:
+    """Return what was measured of a checkpoint and of each format.
 
     Raises:
         ValueError: what was asked for cannot be done; says what to pass.
     """
     chosen = {kind: formats.find(kind) for kind in config.formats}
-    predictor = Predictor(config.checkpoint, batch_size=1)
+    predictor = Predictor(checkpoint, batch_size=1)
     builder = batching.open_dataset(config.data_dir)
     scored = examples_of(builder, predictor, config.split)
     images = (
@@ -84,30 +88,40 @@ def measure(config: BenchmarkConfig) -> list[Measured]:
     return measured
 
 
-def table(measured: list[Measured]) -> str:
-    """Returns what was measured as a table in Markdown."""
-    names = list(measured[0].metrics["iou_per_class"])
-    titles = ["format", "mean IoU", *names, "size, MB", "ms an image", "memory, MB"]
+def table(measured: Mapping[str, list[Measured]]) -> str:
+    """Return what was measured of each checkpoint as a table in Markdown."""
+    names = list(next(iter(measured.values()))[0].metrics["iou_per_class"])
+    titles = [
+        "network",
+        "format",
+        "mean IoU",
+        *names,
+        "MB",
+        "ms an image",
+        "memory, MB",
+    ]
     rows = [titles, ["---"] * len(titles)]
-    for one in measured:
-        scores = one.mean_iou, *one.metrics["iou_per_class"].values()
-        rows.append(
-            [
-                one.title,
-                *map(score_text, scores),
-                f"{one.size_bytes / 1e6:.1f}",
-                f"{one.cost.latency_ms:.0f}",
-                megabytes(one.cost.memory_bytes),
-            ]
-        )
+    for checkpoint, formats_of_it in measured.items():
+        for one in formats_of_it:
+            scores = one.mean_iou, *one.metrics["iou_per_class"].values()
+            rows.append(
+                [
+                    checkpoint,
+                    one.title,
+                    *map(score_text, scores),
+                    f"{one.size_bytes / 1e6:.1f}",
+                    f"{one.cost.latency_ms:.0f}",
+                    megabytes(one.cost.memory_bytes),
+                ]
+            )
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _run(config: BenchmarkConfig) -> int:
-    measured = measure(config)
-    print(f"\n{num_cores()} CPU cores\n\n{table(measured)}")
-    return command_line.EXIT_DONE
+def main(config: Benchmark) -> None:
+    """Measure and print the table."""
+    measured = {name: measure(config, name) for name in config.checkpoint}
+    print(f"\n{harness.processor()}\n\n{table(measured)}")
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(BenchmarkConfig, _run))
+    sys.exit(command_line.run(Benchmark, main))

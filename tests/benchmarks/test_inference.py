@@ -1,6 +1,6 @@
 import contextlib
 
-from model.inference import benchmark
+from benchmarks import inference
 from tests.support import stand_in
 
 
@@ -9,10 +9,10 @@ def test_both_rates_are_measured(tmp_path, monkeypatch):
     folder = tmp_path / "work"
     folder.mkdir()
     temporary = contextlib.nullcontext(folder)
-    monkeypatch.setattr(benchmark.tempfile, "TemporaryDirectory", lambda: temporary)
-    monkeypatch.setattr(benchmark, "DRAWN_SCENES", 2)
-    config = benchmark.BenchmarkConfig(checkpoint=str(checkpoint), frames=4, turns=2)
-    bare, predicted = benchmark.measure(config)
+    monkeypatch.setattr(inference.tempfile, "TemporaryDirectory", lambda: temporary)
+    monkeypatch.setattr(inference, "DRAWN_SCENES", 2)
+    config = inference.Benchmark(checkpoint=str(checkpoint), frames=4, turns=2)
+    bare, predicted = inference.measure(config)
     assert bare > predicted > 0  # The network is nearly nothing here.
     names = {path.name for path in (folder / "predictions").iterdir()}
     assert names > {"summary.csv", "index.html", "rocks.csv", "coco.json"}
@@ -20,8 +20,8 @@ def test_both_rates_are_measured(tmp_path, monkeypatch):
 
 
 def test_both_rates_are_printed_with_their_ratio(capsys, monkeypatch):
-    monkeypatch.setattr(benchmark, "measure", lambda config: (2.0, 1.5))
-    benchmark.main(benchmark.BenchmarkConfig())
-    bare, predicted = capsys.readouterr().out.splitlines()
+    monkeypatch.setattr(inference, "measure", lambda config: (2.0, 1.5))
+    inference.main(inference.Benchmark())
+    _, bare, predicted = capsys.readouterr().out.splitlines()
     assert bare.split() == ["bare", "network", "2.00", "images/s"]
     assert predicted.split() == ["predict", "1.50", "images/s", "0.75", "of", "it"]

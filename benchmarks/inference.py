@@ -1,22 +1,21 @@
 """Measures what reading, resizing and writing add to the bare network.
 
-    python -m model.inference.benchmark [--frames=100] [--precision=bfloat16]
+    python -m benchmarks.inference [--frames=100] [--precision=bfloat16]
 
 The bare network is the predictor's compiled function, called in a plain `for` loop on a
 batch in memory. Beside it runs what predict.py does: photos are read from files, and
-all that it writes by default is written. Both alternate in short turns, so that a busy
-machine slows both alike, and the rates of all turns together are compared.
+all that it writes by default is written.
 """
 
 import dataclasses
 import pathlib
 import sys
 import tempfile
-import time
 
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import harness
 from lunar_tfds import command_line
 from lunar_tfds.image_arrays import to_png
 from lunar_tfds.settings import at_least, check, setting
@@ -34,7 +33,7 @@ DRAWN_SCENES = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class BenchmarkConfig:
+class Benchmark:
     """What to measure."""
 
     checkpoint: str = setting(
@@ -43,8 +42,8 @@ class BenchmarkConfig:
     images: str | None = setting(
         None, "Photos to predict; by default drawn scenes.", is_path=True
     )
-    frames: int = setting(100, "How many.", at_least(1))
-    turns: int = setting(5, "In how many turns.", at_least(1))
+    frames: int = setting(20, "How many a turn.", at_least(1))
+    turns: int = setting(5, "Turns of each; medians count.", at_least(1))
     batch_size: int | None = setting(
         None, "Images run at once; by device.", at_least(1)
     )
@@ -56,28 +55,29 @@ class BenchmarkConfig:
         check(self)
 
 
-def measure(config: BenchmarkConfig) -> tuple[float, float]:
-    """Returns images per second of the bare network, and of a prediction with files."""
+def measure(config: Benchmark) -> tuple[float, float]:
+    """Return images per second of the bare network, and of a prediction with files."""
     predictor = Predictor(
         config.checkpoint, batch_size=config.batch_size, precision=config.precision
     )
-    bare = predicted = 0.0
     with tempfile.TemporaryDirectory() as folder:
         files = _files(config, pathlib.Path(folder))
         output = pathlib.Path(folder) / "predictions"
         output.mkdir()
-        warm_up = files[: predictor.batch_size]
-        _time_bare(predictor, len(warm_up))
-        _time_prediction(predictor, warm_up, output)
-        for turn in range(config.turns):
-            part = files[turn :: config.turns]
-            bare += _time_bare(predictor, len(part))
-            predicted += _time_prediction(predictor, part, output)
-    return len(files) / bare, len(files) / predicted
+        ways = {
+            "bare": lambda: harness.wall_seconds(
+                lambda: _run_bare(predictor, len(files))
+            ),
+            "predict": lambda: harness.wall_seconds(
+                lambda: _predict(predictor, files, output)
+            ),
+        }
+        taken = harness.alternate(ways, config.turns)
+    return len(files) / taken["bare"], len(files) / taken["predict"]
 
 
-def _files(config: BenchmarkConfig, folder: pathlib.Path) -> list[ImageFile]:
-    """Returns the files to predict, made where none are given."""
+def _files(config: Benchmark, folder: pathlib.Path) -> list[ImageFile]:
+    """Return the files to predict, made where none are given."""
     if config.images:
         return find_images(config.images)[: config.frames]
     scenes = [
@@ -90,32 +90,29 @@ def _files(config: BenchmarkConfig, folder: pathlib.Path) -> list[ImageFile]:
     return find_images(folder)
 
 
-def _time_bare(predictor: Predictor, num_images: int) -> float:
-    """Returns the seconds that the network alone takes for so many images."""
+def _run_bare(predictor: Predictor, num_images: int) -> None:
+    """Run the network alone on so many images, in whole batches."""
     size, network = predictor.networks[0]
     batch = tf.random.stateless_uniform((predictor.batch_size, size, size, 3), (0, 0))
-    start = time.perf_counter()
     for _ in range(-(-num_images // predictor.batch_size)):
         np.asarray(network(batch))
-    return time.perf_counter() - start
 
 
-def _time_prediction(
+def _predict(
     predictor: Predictor, files: list[ImageFile], output: pathlib.Path
-) -> float:
-    """Returns the seconds from files to files."""
-    start = time.perf_counter()
+) -> None:
+    """Predict from files to files."""
     outputs = build_outputs(OutputChoice(), output, str(predictor.path), MIN_AREA)
     segment(files, predictor, outputs)
-    return time.perf_counter() - start
 
 
-def main(config: BenchmarkConfig) -> None:
-    """Prints both rates and their ratio."""
+def main(config: Benchmark) -> None:
+    """Print both rates and their ratio."""
     bare, predicted = measure(config)
+    print(harness.processor())
     print(f"bare network  {bare:8.2f} images/s")
     print(f"predict       {predicted:8.2f} images/s  {predicted / bare:.2f} of it")
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(BenchmarkConfig, main))
+    sys.exit(command_line.run(Benchmark, main))

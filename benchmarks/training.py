@@ -1,11 +1,10 @@
 """Measures what the training loop adds to the bare compiled step.
 
-    python -m model.training.benchmark [--image_size=256] [--global_batch_size=4]
+    python -m benchmarks.training [--image_size=256] [--global_batch_size=4]
 
 The bare step is one compiled function, called in a plain `for` loop on a batch in
 memory: forward, backward, clipping, AdamW. The loop is `Trainer.fit` on the same model
-and batch, with its confusion counts, checks, callbacks and progress bar. Both alternate
-in short turns, so that a busy machine slows both alike; the medians are compared.
+and batch, with its confusion counts, checks, callbacks and progress bar.
 """
 
 import dataclasses
@@ -20,16 +19,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import harness
 from lunar_tfds import command_line
 from lunar_tfds.palette import CLASS_NAMES
 from lunar_tfds.settings import at_least, check, setting
 from model.network import vgg16
 from model.network.losses import build_loss
-from model.network.unet import (
-    build_unet,
-    freeze_encoder,
-    is_network_size,
-)
+from model.network.unet import build_unet, freeze_encoder, is_network_size
 from model.training.callbacks import ProgressBar
 from model.training.config import TrainConfig
 from model.training.optimizers import build_optimizer
@@ -39,7 +35,7 @@ from model.training.trainer import Trainer
 def bare_step(
     model: keras.Model, optimizer: keras.optimizers.Optimizer, loss: Any
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Returns the compiled step that everything is compared with."""
+    """Return the compiled step that everything is compared with."""
 
     @tf.function
     def step(image, mask):
@@ -56,7 +52,7 @@ def bare_step(
 
 
 class _StepTimes(keras.callbacks.Callback):
-    """Notes the time between the ends of steps; first in the list of callbacks."""
+    """Note the time between the ends of steps; first in the list of callbacks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +71,7 @@ class _StepTimes(keras.callbacks.Callback):
 def build(
     image_size: int, batch_size: int, frozen_blocks: int
 ) -> tuple[Trainer, tf.Tensor, tf.Tensor]:
-    """Returns a `Trainer` of the real network on one device, and a batch."""
+    """Return a `Trainer` of the real network on one device, and a batch."""
     strategy = tf.distribute.OneDeviceStrategy(
         "/gpu:0" if tf.config.list_physical_devices("GPU") else "/cpu:0"
     )
@@ -110,7 +106,7 @@ def measure(
     turns: int = 5,
     steps: int = 3,
 ) -> tuple[float, float]:
-    """Returns the median seconds of a bare step and of a step of the loop."""
+    """Return the median seconds of a bare step and of a step of the loop."""
     trainer, image, mask = build(image_size, batch_size, frozen_blocks)
     step = bare_step(trainer.model, trainer.optimizer, trainer.loss)
     batches = tf.data.Dataset.from_tensors((image, mask)).cache().repeat().prefetch(2)
@@ -119,15 +115,15 @@ def measure(
         tf.data.Dataset.from_tensors((image, mask, weights))
     )
     training = trainer.strategy.experimental_distribute_dataset(batches)
-    step(image, mask).numpy()
-    bare: list[float] = []
     times = _StepTimes()
     bar = ProgressBar(batch_size, TrainConfig.monitor, file=io.StringIO())
-    for turn in range(turns + 1):
-        for _ in range(steps):
-            start = time.perf_counter()
-            step(image, mask).numpy()
-            bare.append(time.perf_counter() - start)
+
+    def bare_seconds():
+        calls = (lambda: step(image, mask).numpy() for _ in range(steps))
+        return statistics.median(map(harness.wall_seconds, calls))
+
+    def loop_seconds():
+        times.seconds.clear()
         trainer.progress.epoch = trainer.progress.step = 0
         trainer.fit(
             lambda epoch, step: training,
@@ -137,10 +133,10 @@ def measure(
             evaluation_steps=0,
             callbacks=[times, bar],
         )
-        if not turn:  # Compiles the loop's step.
-            bare.clear()
-            times.seconds.clear()
-    return statistics.median(bare), statistics.median(times.seconds)
+        return statistics.median(times.seconds)
+
+    taken = harness.alternate({"bare": bare_seconds, "loop": loop_seconds}, turns)
+    return taken["bare"], taken["loop"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,13 +151,14 @@ class Benchmark:
 
 
 def main(settings: Benchmark) -> None:
-    """Prints the table."""
+    """Print the table."""
     image_size, batch_size = settings.image_size, settings.global_batch_size
     bare, loop = measure(image_size, batch_size)
     print(
         f"{image_size} px, batch {batch_size}, {vgg16.FROZEN_BLOCKS} blocks frozen, "
         "median of steps"
     )
+    print(harness.processor())
     print(f"{'':14}{'ms a step':>10}{'ratio':>8}")
     print(f"{'bare step':14}{bare * 1e3:10.1f}{1:8.3f}")
     print(f"{'training loop':14}{loop * 1e3:10.1f}{loop / bare:8.3f}")

@@ -1,7 +1,7 @@
 """Compiles Keras functions with the backend in use, TensorFlow or JAX.
 
-The one place in the network's own code that knows both; each is imported only where
-it is the backend, so that either runs where the other is not installed.
+Each is imported only where it is the backend, so that either runs where the other is
+not installed.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def compile_function(function: Callable, xla: bool | None = None) -> Callable:
-    """Returns `function` of tensors, compiled.
+    """Return `function` of tensors, compiled.
 
     Args:
         function: of positional tensors, written with keras.ops and models.
@@ -29,7 +29,7 @@ def compile_function(function: Callable, xla: bool | None = None) -> Callable:
 
 
 def compile_train_step(model: keras.Model, image: Any, mask: Any) -> Callable[[], Any]:
-    """Returns a function that does one training step on a batch and waits for nothing.
+    """Return a function that does one training step on a batch and waits for nothing.
 
     The batch stays where it is: on the device, so that only the step is timed.
 
@@ -50,7 +50,7 @@ def compile_train_step(model: keras.Model, image: Any, mask: Any) -> Callable[[]
 
 
 def compile_confusion_matrix() -> Callable | None:
-    """Returns the function from mask and logits to confusion counts.
+    """Return the function from mask and logits to confusion counts.
 
     None under JAX: the counts that training keeps are TensorFlow's.
     """
@@ -93,12 +93,12 @@ class _JaxStep:
 
 
 def wait_for(tensor: Any) -> np.ndarray:
-    """Returns `tensor` as a float32 numpy array, so when it is ready."""
+    """Return `tensor` as a float32 numpy array, so when it is ready."""
     return keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32"))
 
 
 def has_gpu() -> bool:
-    """Returns whether the backend sees a GPU."""
+    """Return whether the backend sees a GPU."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -109,7 +109,7 @@ def has_gpu() -> bool:
 
 
 def device_name() -> str:
-    """Returns what the computation runs on, for a report."""
+    """Return what the computation runs on, for a report."""
     if keras.backend.backend() == "jax":
         import jax
 
