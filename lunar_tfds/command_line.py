@@ -30,6 +30,7 @@ EXTRA_OF = {
     "matplotlib": "train",
     "jinja2": "train",
     "pycocotools": "train",
+    "contourpy": "train",
     "av": "video",
     "gradio": "app",
     "tifffile": "train",

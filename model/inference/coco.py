@@ -9,6 +9,8 @@ import numpy as np
 from lunar_tfds.palette import CLASS_NAMES
 from model.inference.rocks import ROCK_IDS, Rock
 
+# How a rock's pixels are written.
+FORMATS = ("rle", "polygons")
 # The ids are those of the masks.
 CATEGORIES = [
     {"id": class_id, "name": CLASS_NAMES[class_id], "supercategory": "rock"}
@@ -23,18 +25,20 @@ def image_entry(image_id: int, file_name: str, size: tuple[int, int]) -> dict[st
 
 
 def annotations(
-    rocks: Iterable[Rock], size: tuple[int, int]
+    rocks: Iterable[Rock], size: tuple[int, int], coco_format: str = "rle"
 ) -> Iterator[dict[str, Any]]:
     """Yields an entry of COCO's `annotations`, but for its ids, for each rock.
 
     Args:
         rocks: of one image.
         size: (height, width) of the image, px.
+        coco_format: of `FORMATS`.
     """
     for rock in rocks:
+        as_polygon = coco_format == "polygons"
         yield {
             "category_id": rock.class_id,
-            "segmentation": run_lengths(rock, size),
+            "segmentation": [polygon(rock)] if as_polygon else run_lengths(rock, size),
             "area": rock.area,
             "bbox": list(rock.box),
             "iscrowd": 0,
@@ -72,3 +76,55 @@ def _counts(rock: Rock, height: int, total: int) -> list[int]:
     stops = [0, *edges.tolist(), total]
     counts = [stop - start for start, stop in itertools.pairwise(stops)]
     return counts if counts[-1] else counts[:-1]  # The library ends so, too.
+
+
+def polygon(rock: Rock) -> list[int]:
+    """Returns the outline of a rock, exactly along the edges of its pixels.
+
+    x and y in turn, px; (0, 0) is the outer corner of the image's first pixel. COCO
+    fills every ring of an annotation, holes too, and Label Studio's converter reads the
+    first ring alone. So a hole is cut open by a line that leads to it and back, and a
+    rock is one ring.
+    """
+    import contourpy  # Only here, as above.
+
+    # Each pixel becomes a square of four points, so that outlines are its edges.
+    height, width = rock.pixels.shape
+    generator = contourpy.contour_generator(
+        np.repeat(np.arange(width + 1.0), 2)[1:-1],
+        np.repeat(np.arange(height + 1.0), 2)[1:-1],
+        np.kron(rock.pixels, np.ones((2, 2))),
+        fill_type=contourpy.FillType.OuterOffset,
+    )
+    # Below 0.5, pixels that touch at a corner belong together, as in `find_rocks`.
+    (points,), (offsets,) = generator.filled(0.25, 2)
+    outline, *holes = (
+        _corners(points[start:stop]) for start, stop in itertools.pairwise(offsets)
+    )
+    # From the left, so that what lies left of a hole is part of the outline by then.
+    for hole in sorted(holes, key=lambda ring: ring[:, 0].min()):
+        outline = _cut_open(outline, hole)
+    return (outline + (rock.left, rock.top)).ravel().tolist()
+
+
+def _corners(ring: np.ndarray) -> np.ndarray:
+    """Returns the corners, int [n, 2], of a closed ring without points between them."""
+    ring = np.rint(ring).astype(int)
+    ring = ring[(ring != np.roll(ring, 1, axis=0)).any(axis=1)]
+    before, after = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
+    return ring[(before != 0).argmax(axis=1) != (after != 0).argmax(axis=1)]
+
+
+def _cut_open(outline: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """Returns the outline with a hole in it, joined by a horizontal line."""
+    start = hole[:, 0].argmin()
+    x, y = hole[start]
+    after = np.roll(outline, -1, axis=0)
+    lows, highs = np.minimum(outline, after), np.maximum(outline, after)
+    is_left = (lows[:, 0] == highs[:, 0]) & (lows[:, 0] <= x)
+    is_left &= (lows[:, 1] <= y) & (y <= highs[:, 1])
+    nearest = np.where(is_left, lows[:, 0], -1).argmax()
+    end = [[lows[nearest, 0], y]]
+    rest = np.roll(hole, -start, axis=0)
+    bridge = np.concatenate([end, rest, rest[:1], end])
+    return np.insert(outline, nearest + 1, bridge, axis=0)

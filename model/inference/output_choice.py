@@ -5,6 +5,7 @@ import pathlib
 
 from lunar_tfds.settings import check, setting
 from model.inference import result_files
+from model.inference.coco import FORMATS
 from model.inference.outputs import Output, Pictures, Summary
 from model.inference.overlay_videos import OverlayVideos
 from model.inference.page import Page, PageInfo
@@ -28,6 +29,11 @@ class OutputChoice:
     page: bool = setting(True, "Write index.html, to look at the results.")
     rocks: bool = setting(True, "Write rocks.csv, a row a rock.")
     coco: bool = setting(True, "Write coco.json, the rocks for annotation tools.")
+    coco_format: str = setting(
+        "rle",
+        "How coco.json holds a rock's pixels; polygons for tools that read no rle.",
+        choices=FORMATS,
+    )
     video: bool = setting(True, "Write NAME_overlay.mp4 of each video.")
 
     def __post_init__(self):
@@ -74,7 +80,9 @@ def build_outputs(
         outputs.append(RockTable(folder, min_rock_area))
     if choice.coco:
         need("pycocotools", "coco.json (--nococo leaves it out)")
-        outputs.append(CocoFile(folder, min_rock_area))
+        if choice.coco_format == "polygons":
+            need("contourpy", "coco.json in polygons (--coco_format=rle does without)")
+        outputs.append(CocoFile(folder, min_rock_area, choice.coco_format))
     if choice.page:
         need("jinja2", "index.html (--nopage leaves it out)")
         links = result_files.SUMMARY, *choice.tables

@@ -84,10 +84,14 @@ class CocoFile:
     Args:
         folder: where.
         min_rock_area: px; smaller rocks are left out.
+        coco_format: of `coco.FORMATS`.
     """
 
-    def __init__(self, folder: pathlib.Path, min_rock_area: int):
+    def __init__(
+        self, folder: pathlib.Path, min_rock_area: int, coco_format: str = "rle"
+    ):
         self._folder, self._min_rock_area = folder, min_rock_area
+        self._format = coco_format
         self._images, self._annotations = Spool(), Spool()
 
     def make(self, result: Result) -> _Instances | None:
@@ -96,7 +100,7 @@ class CocoFile:
             return None  # No tool would find it as a file.
         height, width = result.prediction.mask.shape
         rocks = result.rocks(self._min_rock_area)
-        made = coco.annotations(rocks, (height, width))
+        made = coco.annotations(rocks, (height, width), self._format)
         return _Instances((height, width), list(made))
 
     def add(self, file: Source, made: _Instances | None) -> None:

@@ -39,10 +39,12 @@ def test_a_table_and_instances_of_nothing(tmp_path):
     assert json.loads((tmp_path / "coco.json").read_text())["images"] == []
 
 
-def test_instances_equal_the_masks(tmp_path, capsys):
+@pytest.mark.parametrize(("coco_format", "kind"), [("rle", dict), ("polygons", list)])
+def test_instances_equal_the_masks(tmp_path, capsys, coco_format, kind):
     shown = [results.result("a.png"), results.result("deep/b.png", size=(30, 41))]
     frame = results.result(file=VideoFrame(results.File("clip.mp4"), 0, 0.5, None))
-    results.write(rock_files.CocoFile(tmp_path, 1), [shown[0], frame, shown[1]])
+    output = rock_files.CocoFile(tmp_path, 1, coco_format)
+    results.write(output, [shown[0], frame, shown[1]])
     coco = COCO(tmp_path / "coco.json")
     assert [image["file_name"] for image in coco.loadImgs(coco.getImgIds())] == [
         *("a.png", "deep/b.png")
@@ -54,7 +56,7 @@ def test_instances_equal_the_masks(tmp_path, capsys):
         mask = one.prediction.mask
         painted = np.zeros_like(mask)
         for annotation in coco.loadAnns(coco.getAnnIds(image_id)):
-            assert isinstance(annotation["segmentation"]["counts"], str)
+            assert isinstance(annotation["segmentation"], kind)
             assert annotation["iscrowd"] == 0
             assert annotation["score"] == pytest.approx(0.7)
             pixels = coco.annToMask(annotation)
