@@ -97,14 +97,16 @@ def polygon(rock: Rock) -> list[int]:
         fill_type=contourpy.FillType.OuterOffset,
     )
     # Below 0.5, pixels that touch at a corner belong together, as in `find_rocks`.
-    (points,), (offsets,) = generator.filled(0.25, 2)
+    filled: Any = generator.filled(0.25, 2)  # Its type depends on the fill type.
+    (points,), (offsets,) = filled
     outline, *holes = (
         _corners(points[start:stop]) for start, stop in itertools.pairwise(offsets)
     )
     # From the left, so that what lies left of a hole is part of the outline by then.
     for hole in sorted(holes, key=lambda ring: ring[:, 0].min()):
         outline = _cut_open(outline, hole)
-    return (outline + (rock.left, rock.top)).ravel().tolist()
+    corners: list[int] = (outline + (rock.left, rock.top)).astype(int).ravel().tolist()
+    return corners
 
 
 def _corners(ring: np.ndarray) -> np.ndarray:
