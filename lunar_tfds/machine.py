@@ -1,4 +1,4 @@
-"""Cores that a process may use, and the memory that it used."""
+"""Cores that a process may use, its vector units, and the memory that it used."""
 
 import contextlib
 import pathlib
@@ -9,6 +9,7 @@ import psutil
 # Linux, this process alone; psutil has no peak there, and getrusage's begins with the
 # peak of the parent process.
 _STATUS = pathlib.Path("/proc/self/status")
+_PROCESSORS = pathlib.Path("/proc/cpuinfo")
 
 
 def num_cores() -> int:
@@ -17,6 +18,14 @@ def num_cores() -> int:
     if hasattr(process, "cpu_affinity"):  # Not on macOS.
         return len(process.cpu_affinity())
     return psutil.cpu_count() or 1
+
+
+def has_avx512() -> bool:
+    """Return whether the processor has AVX-512; False where that cannot be read."""
+    try:
+        return " avx512f " in _PROCESSORS.read_text()
+    except OSError:  # Not Linux.
+        return False
 
 
 def peak_memory(*, of_workers: bool = False) -> int | None:

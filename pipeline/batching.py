@@ -352,7 +352,7 @@ class Warp:
         if augmentation is not None and augmentation.noise:
             self._used += ["noise", "noise_start"]
             self._table = warp.noise_table(size[0] * size[1] * 3)
-        self._warp = tf.function(warp.warp, jit_compile=xla, autograph=False)
+        self._warp = warp.compiled() if xla else warp.warp
 
     def prepare(self, params: dict[str, tf.Tensor]) -> tuple[Any, dict[str, tf.Tensor]]:
         """Returns what `__call__` needs of each example, from what `draw` returned."""

@@ -14,10 +14,13 @@ The loop takes one example at a time, whose pixels were just read and still lie 
 processor's cache: gathers from main memory would take twice the time.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from lunar_tfds.machine import has_avx512
 
 # Of a source pixel: 1.5e-5 px.
 FRACTION_BITS = 16
@@ -152,44 +155,57 @@ def whole_part(coordinate: tf.Tensor) -> tf.Tensor:
     return tf.bitwise.right_shift(coordinate, FRACTION_BITS)
 
 
-def warp(
-    packed: tf.Tensor,
-    ids: tf.Tensor,
-    coordinates: tuple,
-    params: dict[str, tf.Tensor],
-    table: tf.Tensor | None,
-    pool: tuple,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns a resampled and brightened image, and its mask.
+def locate(coordinates: tuple, shape: tuple, pooled: tuple, pool: tuple) -> tuple:
+    """Return where each output pixel lies in the source's arrays.
 
     Beyond the source's edges lies its mirror image, in image and mask alike.
 
     Args:
+        coordinates: one example's of what `source_coordinates` returned.
+        shape: (height, width) of the source, px.
+        pooled: (rows, columns) of it once pooled.
+        pool: (rows, columns) of the source averaged into one pixel.
+
+    Returns:
+        (index of the mask's pixel, index of the image's upper left one, weight of the
+        right ones, weight of the lower ones), each [h, w]: int32, int32, float32 twice.
+    """
+    x_of_column, x_of_row, y_of_column, y_of_row = coordinates
+    height, width = shape
+    x = _mirrored(x_of_column[None] + x_of_row[:, None], width)
+    y = _mirrored(y_of_column[None] + y_of_row[:, None], height)
+    nearest = tf.clip_by_value(whole_part(y), 0, height - 1) * width
+    nearest += tf.clip_by_value(whole_part(x), 0, width - 1)
+    left, weight_x = neighbours(x, pooled[1], pool[1])
+    top, weight_y = neighbours(y, pooled[0], pool[0])
+    return nearest, top * pooled[1] + left, weight_x, weight_y
+
+
+def resample(
+    packed: tf.Tensor,
+    ids: tf.Tensor,
+    located: tuple,
+    params: dict[str, tf.Tensor],
+    table: tf.Tensor | None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return a resampled and brightened image, and its mask.
+
+    Args:
         packed: [rows, columns], see `pack`.
         ids: uint8 [height, width]; rows and columns, unless those are pooled.
-        coordinates: one example's of what `source_coordinates` returned.
+        located: what `locate` returned.
         params: dict of float32 scalars: `gain` and `bias`, optionally `gamma` and
             `cast` [3]; `noise` and `noise_start` where there is a table.
         table: what `noise_table` returned, or None.
-        pool: (rows, columns) of the source averaged into one pixel.
 
     Returns:
         (float32 [h, w, 3] in [0, 1], int32 [h, w]).
     """
-    x_of_column, x_of_row, y_of_column, y_of_row = coordinates
+    nearest, first, weight_x, weight_y = located
     rows, columns = packed.shape
-    height, width = ids.shape
-    x = _mirrored(x_of_column[None] + x_of_row[:, None], width)
-    y = _mirrored(y_of_column[None] + y_of_row[:, None], height)
-
-    nearest = tf.clip_by_value(whole_part(y), 0, height - 1) * width
-    nearest += tf.clip_by_value(whole_part(x), 0, width - 1)
     mask = tf.gather(tf.reshape(ids, [-1]), nearest)
-
-    left, weight_x = neighbours(x, columns, pool[1])
-    top, weight_y = neighbours(y, rows, pool[0])
     weight_x, weight_y = weight_x[..., None], weight_y[..., None]
-    first = tf.repeat((top * columns + left)[..., None], 3, axis=-1)
+    first = tf.repeat(first[..., None], 3, axis=-1)
     pixels = tf.reshape(packed, [-1])
 
     def level(offset):
@@ -205,6 +221,42 @@ def warp(
     lower += (level(along + across) - lower) * weight_x
     image = _photometric(upper + (lower - upper) * weight_y, params, table)
     return image, tf.cast(mask, tf.int32)
+
+
+def warp(
+    packed: tf.Tensor,
+    ids: tf.Tensor,
+    coordinates: tuple,
+    params: dict[str, tf.Tensor],
+    table: tf.Tensor | None,
+    pool: tuple,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return what `resample` returns, from what `locate` and `resample` take."""
+    located = locate(coordinates, tuple(ids.shape), tuple(packed.shape), pool)
+    return resample(packed, ids, located, params, table)
+
+
+def compiled(whole: bool | None = None) -> Callable:
+    """Return `warp`, compiled by XLA as a whole or in its two parts.
+
+    Both give equal values. As a whole it computes each coordinate again for each
+    channel, which is faster with AVX-512 alone (docs/benchmarks.md).
+
+    Args:
+        whole: by the processor if None.
+    """
+    if has_avx512() if whole is None else whole:
+        return tf.function(warp, jit_compile=True, autograph=False)
+    first, second = (
+        tf.function(part, jit_compile=True, autograph=False)
+        for part in (locate, resample)
+    )
+
+    def in_parts(packed, ids, coordinates, params, table, pool):
+        located = first(coordinates, tuple(ids.shape), tuple(packed.shape), pool)
+        return second(packed, ids, located, params, table)
+
+    return in_parts
 
 
 def _mirrored(coordinate, length):

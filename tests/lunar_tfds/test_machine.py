@@ -33,3 +33,16 @@ def test_windows_has_no_figure_and_the_commands_start(monkeypatch, name):
     monkeypatch.delitem(sys.modules, f"lunar_tfds.{name}", raising=False)
     importlib.import_module(f"lunar_tfds.{name}")
     assert machine.peak_memory() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("flags : fpu avx2 avx512f avx512dq\n", True), ("flags : fpu avx2 sha\n", False)],
+)
+def test_avx512_is_read_from_the_processors_flags(
+    text, expected, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(machine, "_PROCESSORS", tmp_path / "cpuinfo")
+    assert not machine.has_avx512()
+    (tmp_path / "cpuinfo").write_text(text)
+    assert machine.has_avx512() is expected

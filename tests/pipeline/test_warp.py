@@ -17,7 +17,7 @@ SIZE = (16, 16)
 NO_CHANGE = {
     k: v[0].numpy().tolist() for k, v in augmentation.draw(None, 0, 0, 1).items()
 }
-compiled = tf.function(warp.warp, jit_compile=True, autograph=False)
+compiled = warp.compiled(whole=True)
 
 
 def run(image, ids, *, size=SIZE, xla=False, table=None, **changes):
@@ -235,3 +235,26 @@ def test_off_means_the_identity_and_default_never_turns_the_sky_down():
 def test_a_strength_out_of_range_is_named():
     with pytest.raises(ValueError, match="--augment_rotation=-1.0: must be 0 to 180"):
         Augmentation(rotation=-1)
+
+
+@pytest.mark.parametrize(
+    ("channels", "pool", "noisy"),
+    [(3, (1, 1), True), (1, (1, 1), False), (3, (2, 3), 0)],
+)
+def test_a_processor_does_not_change_what_is_compiled(channels, pool, noisy):
+    """As a whole, with AVX-512, and in two parts, without: equal to the bit."""
+    image, ids = pair()
+    packed = warp.pack(tf.constant(image[:: pool[0], :: pool[1], :channels]))
+    strength = Augmentation(vertical_flip=0.5, rotation=180, gamma=0.5, noise=0.05)
+    params = augmentation.draw(strength, 0, tf.constant(1, tf.int64), 16)
+    coordinates = warp.source_coordinates(params, SOURCE, SIZE)
+    table = warp.noise_table(3 * SIZE[0] * SIZE[1]) if noisy else None
+    names = ["gain", "bias", "gamma"] + ["noise", "noise_start"] * bool(noisy)
+    whole, parts = warp.compiled(whole=True), warp.compiled(whole=False)
+    for number in range(16):
+        own = tuple(c[number] for c in coordinates)
+        used = {name: params[name][number] for name in names}
+        found = whole(packed, ids, own, used, table, pool)
+        other = parts(packed, ids, own, used, table, pool)
+        for one, same in zip(found, other, strict=True):
+            np.testing.assert_array_equal(one, same)
